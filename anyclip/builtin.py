@@ -1,0 +1,149 @@
+"""The core's own parts, registered through the same hooks as any plugin."""
+
+from __future__ import annotations
+
+from anyclip.hookspecs import hookimpl
+from anyclip.specs import (
+    CommandSpec,
+    EvaluationSpec,
+    LoggerSpec,
+    LossSpec,
+    ModalitySpec,
+    ReaderSpec,
+    Scalar,
+    SimilaritySpec,
+    TowerSpec,
+)
+
+
+@hookimpl
+def anyclip_losses():
+    yield LossSpec(
+        name="infonce",
+        target="anyclip.losses.infonce:InfoNCE",
+        options="anyclip.losses.options:InfoNCEOptions",
+        summary="Symmetric softmax contrastive loss (CLIP)",
+        scale=Scalar(init=1 / 0.07, max=100.0),
+    )
+    yield LossSpec(
+        name="siglip",
+        target="anyclip.losses.siglip:SigLIP",
+        options="anyclip.losses.options:SigLIPOptions",
+        summary="Pairwise sigmoid loss with scale and bias (SigLIP)",
+        scale=Scalar(init=10.0),
+        bias=Scalar(init=-10.0),
+    )
+
+
+@hookimpl
+def anyclip_similarities():
+    yield SimilaritySpec(
+        name="cosine", target="anyclip.similarities.cosine:Cosine", summary="Dot product on the unit sphere"
+    )
+    yield SimilaritySpec(
+        name="dot", target="anyclip.similarities.cosine:Dot", summary="Dot product of raw features"
+    )
+
+
+@hookimpl
+def anyclip_readers():
+    yield ReaderSpec(
+        name="manifest",
+        target="anyclip.readers.manifest:ManifestReader",
+        options="anyclip.readers.options:ManifestOptions",
+        summary="A CSV, JSONL or Parquet table, a row per sample",
+    )
+    yield ReaderSpec(
+        name="tar",
+        target="anyclip.readers.tar:TarReader",
+        options="anyclip.readers.options:TarOptions",
+        summary="WebDataset-layout tar shards with random access",
+    )
+    yield ReaderSpec(
+        name="folder",
+        target="anyclip.readers.folder:FolderReader",
+        options="anyclip.readers.options:FolderOptions",
+        summary="A folder per class",
+    )
+    yield ReaderSpec(
+        name="huggingface",
+        target="anyclip.readers.huggingface:HuggingFaceReader",
+        options="anyclip.readers.options:HuggingFaceOptions",
+        summary="A local `datasets` folder or Parquet files",
+    )
+    yield ReaderSpec(
+        name="synthetic",
+        target="anyclip.readers.synthetic:SyntheticReader",
+        options="anyclip.readers.options:SyntheticOptions",
+        summary="Random scenes rendered for any set of modalities; needs no file",
+    )
+
+
+@hookimpl
+def anyclip_evaluations():
+    for name, cls, summary in (
+        ("retrieval", "Retrieval", "Recall@K, median rank, both directions, with bootstrap intervals"),
+        ("zero_shot", "ZeroShot", "Classification by class prompts"),
+        ("linear_probe", "LinearProbe", "A linear classifier on frozen embeddings"),
+    ):
+        yield EvaluationSpec(
+            name=name,
+            target=f"anyclip.evaluation.{name}:{cls}",
+            options=f"anyclip.evaluation.options:{cls}Options",
+            summary=summary,
+        )
+
+
+@hookimpl
+def anyclip_loggers():
+    yield LoggerSpec(
+        name="tensorboard",
+        target="anyclip.trainer.loggers:TensorBoardLogger",
+        summary="TensorBoard event files in the run folder",
+        requires=("tensorboard",),
+    )
+    yield LoggerSpec(
+        name="wandb", target="anyclip.trainer.loggers:WandbLogger", summary="Weights & Biases", requires=("wandb",)
+    )
+    yield LoggerSpec(
+        name="trackio", target="anyclip.trainer.loggers:TrackioLogger", summary="trackio", requires=("trackio",)
+    )
+
+
+@hookimpl
+def anyclip_commands():
+    for name, summary in (
+        ("plugins", "What is installed, and what failed to load and why"),
+        ("options", "Options of a part: types, defaults, documentation"),
+        ("check", "Check a config without loading torch"),
+        ("plan", "Parameters, memory, negatives and steps of a config"),
+        ("train", "Train from a config; --resume goes on where it stopped"),
+        ("eval", "Evaluate a run and write its report"),
+        ("embed", "Embed files into a Parquet table"),
+        ("search", "Search an embedded table"),
+        ("import", "Turn a published checkpoint into a model folder"),
+    ):
+        module = {"import": "import_"}.get(name, name)
+        yield CommandSpec(name=name, target=f"anyclip.cli.{module}:command", summary=summary)
+
+
+@hookimpl
+def anyclip_modalities():
+    yield ModalitySpec(
+        name="toy",
+        suffixes=(".toy.npy",),
+        synthetic="anyclip.testing.toy:render",
+        preview="anyclip.testing.toy:preview",
+        decode="anyclip.testing.toy:decode",
+        summary="Plain vectors, for tests and for trying the core without plugins",
+    )
+
+
+@hookimpl
+def anyclip_towers():
+    yield TowerSpec(
+        name="toy/mlp",
+        target="anyclip.testing.toy:ToyTower",
+        options="anyclip.testing.toy_options:ToyOptions",
+        summary="A small MLP on plain vectors",
+    )

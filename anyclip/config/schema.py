@@ -1,0 +1,227 @@
+"""The dataclasses of a config file. One YAML file is one run; docs/config.md is generated from these docstrings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Positive = Annotated[int, Gt(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+@dataclass(kw_only=True)
+class Named:
+    """A registered part by name; a plain string means the name alone."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class ProjectionConfig:
+    """The layer from a tower's width to the joint width."""
+
+    name: Literal["linear", "mlp", "identity"] = "linear"
+    """`identity` needs a tower of the joint width."""
+    hidden: Positive | None = None
+    """Hidden width of `mlp`; default: the joint width."""
+    bias: bool = False
+    """Bias of the last layer."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Dropout before the last layer of `mlp`."""
+
+
+@dataclass(kw_only=True)
+class TowerConfig:
+    """One stream's tower."""
+
+    name: str | None = None
+    """Registry name, such as `<modality>/<tower>`."""
+    ref: str | None = None
+    """Another stream whose tower is shared; instead of `name`."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the tower; `anyclip options NAME` lists them."""
+    projection: ProjectionConfig | Literal["linear", "mlp", "identity"] = "linear"
+    share_projection: bool = False
+    """With `ref`: use the other stream's projection too."""
+    freeze: bool | list[str] = False
+    """true: the whole tower; a list: regular expressions searched in its parameter names."""
+    freeze_projection: bool = False
+    init: str | None = None
+    """A run, model folder or .safetensors file that gives this tower's first weights."""
+    checkpointing: bool = False
+    """Activation checkpointing: less memory, more time, same numbers."""
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Towers and their joint space."""
+
+    dim: Positive = 512
+    """Width E of the joint space."""
+    towers: dict[str, TowerConfig]
+    """Stream name -> tower. Stream names are free; the modality comes from the tower."""
+
+
+@dataclass(kw_only=True)
+class ScaleConfig:
+    """A scale or bias of an edge: a `[1]` parameter."""
+
+    init: float | None = None
+    """First value (the multiplied value: 1/temperature for a scale). Default: the loss's."""
+    learn: bool = True
+    max: float | None = None
+    """Clamp after each step (scale only). Default: the loss's."""
+    share: str | None = None
+    """Edges with the same name here share one parameter."""
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig:
+    """A term of the training loss: a loss on a pair, or a named objective."""
+
+    pair: list[str] | None = None
+    """Two streams to compare; a stream may be compared with itself (`image`, `image#1`)."""
+    loss: Named | str = "infonce"
+    similarity: Named | str = "cosine"
+    name: str | None = None
+    """A registered objective, instead of `pair`."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the named objective."""
+    weight: Annotated[float, Ge(0)] = 1.0
+    scale: ScaleConfig | None = None
+    bias: ScaleConfig | None = None
+
+
+@dataclass(kw_only=True)
+class SourceConfig:
+    """One dataset."""
+
+    name: str
+    """Reader: `manifest`, `tar`, `folder`, `huggingface`, `synthetic`, or a plugin's."""
+    options: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+    """Stream or extra field -> column. Default: the column of the same name."""
+    weight: Annotated[float, Gt(0)] = 1.0
+    """Share of this dataset in the mixture."""
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Datasets and loading."""
+
+    train: list[SourceConfig] = field(default_factory=list)
+    val: list[SourceConfig] = field(default_factory=list)
+    batch_size: Positive = 64
+    """GLOBAL samples per optimizer step = candidate negatives, whatever the number of processes."""
+    workers: Annotated[int, Ge(0)] = 2
+    """Loader processes per training process; 0: load in the training process."""
+    mixing: Literal["batch", "sample"] = "batch"
+    """`batch`: each global batch comes from one dataset; `sample`: every batch holds all of them."""
+    max_bad: Fraction = 0.1
+    """A run stops with an error when more than this share of values is broken."""
+    prefetch: Positive = 2
+    """Batches that each worker prepares ahead."""
+
+
+@dataclass(kw_only=True)
+class GroupConfig:
+    """Settings for parameters whose name matches; the first match wins."""
+
+    match: str
+    """Regular expression searched in parameter names such as `towers.NAME.blocks.0.weight`, `objectives.0.scale`."""
+    lr_scale: Annotated[float, Ge(0)] = 1.0
+    weight_decay: Annotated[float, Ge(0)] | None = None
+    freeze: bool = False
+
+
+@dataclass(kw_only=True)
+class OptimizerConfig:
+    """The optimizer. Weight decay is not applied to biases, norms, scales and other parameters of one axis."""
+
+    name: Literal["adamw", "adam", "sgd", "lion", "lamb"] = "adamw"
+    lr: Annotated[float, Gt(0)] = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 0.1
+    betas: list[Annotated[float, Ge(0), Lt(1)]] = field(default_factory=lambda: [0.9, 0.98])
+    eps: Annotated[float, Gt(0)] = 1e-6
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """sgd only."""
+    groups: list[GroupConfig] = field(default_factory=list)
+    layer_decay: Annotated[float, Gt(0), Le(1)] | None = None
+    """Each layer of a tower learns at this factor of the rate of the layer after it."""
+
+
+@dataclass(kw_only=True)
+class ScheduleConfig:
+    """Learning rate over the steps."""
+
+    name: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Ge(0)] = 0
+    final: Fraction = 0.0
+    """Last rate as a share of the first."""
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """The loop."""
+
+    steps: Positive | None = None
+    """Optimizer steps; or give `epochs`."""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """Passes over the (weighted) training data."""
+    seed: Annotated[int, Ge(0)] = 0
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Literal["auto"] | Positive | list[int] = "auto"
+    """Processes per node."""
+    num_nodes: Positive = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true"] = "32-true"
+    micro_batch: Positive | None = None
+    """Rows per process at a time: memory only, never the result."""
+    compile: bool = False
+    clip_grad_norm: Annotated[float, Gt(0)] | None = None
+    ema: Annotated[float, Gt(0), Lt(1)] | None = None
+    """Decay of an exponential moving average of the weights, evaluated and saved beside them."""
+    threads: Positive | None = None
+    """Compute threads per process on the CPU; part of what makes a run repeat bit for bit."""
+    log_every: Positive = 10
+    validate_every: Positive | None = None
+    """Steps between evaluations; always at the end."""
+    checkpoint_every: Positive | None = None
+    """Steps between checkpoints; always at the end and when a run is stopped."""
+    checkpoint_minutes: Annotated[float, Gt(0)] | None = None
+    keep: Positive = 2
+    """Checkpoints kept."""
+    max_nonfinite: Positive = 10
+    """Steps in a row with a loss or gradient that is not finite before the run stops; each is skipped and counted."""
+    loggers: list[str] = field(default_factory=list)
+    """Beside metrics.jsonl: `tensorboard`, `wandb`, `trackio`, or a plugin's."""
+    out: str | None = None
+    """Run folder. Default: `runs/<config name>`."""
+
+
+@dataclass(kw_only=True)
+class EvalConfig:
+    """One evaluation."""
+
+    name: str = "retrieval"
+    pair: list[str] | None = None
+    """For retrieval: two streams; default: every pair of streams that the validation data holds."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Config:
+    """A run."""
+
+    model: ModelConfig
+    objectives: list[ObjectiveConfig] = field(default_factory=list)
+    pair_reduction: Literal["sum", "mean", "factorial"] = "sum"
+    """How the weighted terms of the edges add up; `factorial` divides by (number of edges)!."""
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: list[EvalConfig] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""Evaluations measure a trained model; they run during training and by `anyclip eval`."""

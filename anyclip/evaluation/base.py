@@ -1,0 +1,37 @@
+"""The interface of an evaluation and what it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anyclip.evaluation.data import EvalData
+    from anyclip.model import JointModel
+
+
+@dataclass
+class Result:
+    """Numbers of one evaluation.
+
+    numbers: metric -> value, e.g. `image->text/R@1`. intervals: metric -> (low, high), 95 %.
+    chance: metric -> value of a random ranking. examples: rows for the report (JSON-able).
+    """
+
+    name: str
+    numbers: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    chance: dict[str, float] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Evaluation(ABC):
+    """Built from one options dataclass; `run` is called on every process, with the model in eval mode."""
+
+    def __init__(self, options: Any, *, pair: tuple[str, str] | None = None):
+        self.options, self.pair = options, pair
+
+    @abstractmethod
+    def run(self, model: JointModel, data: EvalData) -> Result:
+        """Embed what is needed through `data` (which caches) and measure."""

@@ -1,0 +1,6 @@
+"""Processors decode, transform and collate one tower's values; they run in loader workers and hold no weights."""
+
+from anyclip.errors import BadSample
+from anyclip.processors.base import Processor, to_device
+
+__all__ = ["BadSample", "Processor", "to_device"]

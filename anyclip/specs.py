@@ -1,0 +1,158 @@
+"""What plugins register: lazy, frozen descriptions that need no torch to read.
+
+A spec names a part; its `target` ("module:Class") is imported when a run asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One registered part.
+
+    name: registry name; towers are `<modality>/<name>`.
+    target: `module:Attribute`, imported lazily.
+    options: `module:Class` of a torch-free keyword-only dataclass, or None.
+    summary: one line for `anyclip plugins`.
+    requires: importable modules that this part needs beyond its plugin's own requirements.
+    """
+
+    kind: ClassVar[str] = ""
+    name: str
+    target: str
+    summary: str
+    options: str | None = None
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerSpec(Spec):
+    """An encoder of one modality: target is a `Tower` subclass."""
+
+    kind: ClassVar[str] = "tower"
+
+    @property
+    def modality(self) -> str:
+        return self.name.split("/", 1)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar:
+    """Default of an edge's scale or bias: a `[1]` parameter, clamped above at `max` (None: no clamp)."""
+
+    init: float
+    learn: bool = True
+    max: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(Spec):
+    """A function of one pair's scores; brings the defaults of the edge's scale and bias (bias None: no bias)."""
+
+    kind: ClassVar[str] = "loss"
+    scale: Scalar = Scalar(init=14.285714285714286, max=100.0)
+    bias: Scalar | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilaritySpec(Spec):
+    """How a pair is scored: target is a `Similarity` subclass."""
+
+    kind: ClassVar[str] = "similarity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec(Spec):
+    """A term of the training loss that is not a loss on a pair: target is an `Objective` subclass.
+
+    cacheable: False for objectives that run a tower again; `check` refuses those together with `micro_batch`.
+    """
+
+    kind: ClassVar[str] = "objective"
+    cacheable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderSpec(Spec):
+    """Undecoded samples by row number: target is a `Reader` class."""
+
+    kind: ClassVar[str] = "reader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec(Spec):
+    """Numbers from a trained model: target is an `Evaluation` class."""
+
+    kind: ClassVar[str] = "evaluation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImporterSpec(Spec):
+    """Turns a published checkpoint into a model folder: target is a function, see `anyclip.checkpoint.importing`."""
+
+    kind: ClassVar[str] = "importer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(Spec):
+    """A sub-command of `anyclip`: target is a click command."""
+
+    kind: ClassVar[str] = "command"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggerSpec(Spec):
+    """Receives metrics: target is a `Logger` class, see `anyclip.trainer.loggers`."""
+
+    kind: ClassVar[str] = "logger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalitySpec(Spec):
+    """A kind of input. `target` may be empty: a modality is described by the fields below.
+
+    suffixes: file endings it claims (`.png`), used by `anyclip embed` and the folder and tar readers.
+    string_is_value: True when a plain string is the value itself (a caption), False when it is a path.
+    decode: `module:function(value) -> Any`; the plain decoded value (an array, a string) of a path, bytes or value.
+    content_key: `module:function(value) -> str`; digest of the content, to find equal values. None: the bytes' digest.
+    preview: `module:function(value) -> str`; self-contained HTML for reports.
+    synthetic: `module:function(scene, rng, **options) -> value`; renders a synthetic scene (see readers.scenes).
+    prompts: zero-shot templates with `{}` for the class name; meaningful for modalities that name classes.
+    """
+
+    kind: ClassVar[str] = "modality"
+    target: str = ""
+    suffixes: tuple[str, ...] = ()
+    string_is_value: bool = False
+    decode: str | None = None
+    content_key: str | None = None
+    preview: str | None = None
+    synthetic: str | None = None
+    prompts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerRef:
+    """An option whose value is another stream's tower: `frame: {ref: image}` shares the tower object."""
+
+    ref: str
+
+
+SPEC_TYPES: dict[str, type[Spec]] = {
+    cls.kind: cls
+    for cls in (
+        ModalitySpec,
+        TowerSpec,
+        LossSpec,
+        SimilaritySpec,
+        ObjectiveSpec,
+        ReaderSpec,
+        EvaluationSpec,
+        ImporterSpec,
+        CommandSpec,
+        LoggerSpec,
+    )
+}

@@ -1,0 +1,1 @@
+"""Aids for tests: a toy modality that needs no plugin."""
