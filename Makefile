@@ -1,0 +1,60 @@
+# Two commands set everything up: `make quickstart` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/anyclip-*)
+EDITABLE := -e . $(foreach p,$(PLUGINS),-e $(p))
+MANIFESTS := pyproject.toml $(foreach p,$(PLUGINS),$(p)/pyproject.toml)
+QUICK_OUT ?= runs/quickstart
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help quickstart install dev test check docs wheels bench clean
+
+help:
+	@echo "make quickstart  install, train a joint model on synthetic data, evaluate it, write the report"
+	@echo "make test        install what tests need and run every test"
+	@echo "make check       lint, types and the fast tests (under a minute)"
+	@echo "make dev         install for development"
+	@echo "make docs        write the generated reference pages again"
+	@echo "make wheels      build the wheels of the core and every plugin into dist/"
+	@echo "make bench       run the benchmarks"
+
+$(VENV)/.installed: $(MANIFESTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q $(EDITABLE)
+	touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard]"
+	touch $@
+
+install: $(VENV)/.installed
+
+dev: $(VENV)/.test-installed
+
+quickstart: $(VENV)/.installed
+	$(BIN)/anyclip train configs/quickstart.yaml train.out=$(QUICK_OUT) --overwrite
+	$(BIN)/anyclip eval $(QUICK_OUT)
+	@echo "The report: $(QUICK_OUT)/report.html"
+
+test: $(VENV)/.test-installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -m "not slow" -x tests/config tests/registry tests/losses tests/readers
+
+docs: $(VENV)/.test-installed
+	$(BIN)/python docs/generate.py
+
+wheels: $(VENV)/.test-installed
+	for p in . $(PLUGINS); do $(BIN)/python -m build -q --wheel --outdir dist $$p || exit 1; done
+
+bench: $(VENV)/.test-installed
+	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache
