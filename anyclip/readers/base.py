@@ -24,7 +24,12 @@ class Reader(ABC):
     A row is a mapping from column to value: a string (a path, or the value itself: the modality knows), bytes as
     `Blob`, a number, an array, a list of alternatives (several captions). A column that is absent or None is a
     missing value. Constructors take one options dataclass and raise DataError for what cannot be read at all.
+
+    renders: True when `value(row, column, modality=...)` makes a value for any column name, so that `columns()` does
+    not limit the streams.
     """
+
+    renders: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
