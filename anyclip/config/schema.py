@@ -225,3 +225,5 @@ class Config:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: list[EvalConfig] = field(default_factory=list)
+    base: str | None = None
+    """Folder against which relative paths are taken. Default: the config file's folder; a run's config.yaml holds it."""
