@@ -24,12 +24,7 @@ class Reader(ABC):
     A row is a mapping from column to value: a string (a path, or the value itself: the modality knows), bytes as
     `Blob`, a number, an array, a list of alternatives (several captions). A column that is absent or None is a
     missing value. Constructors take one options dataclass and raise DataError for what cannot be read at all.
-
-    renders: True when `value(row, column, modality=...)` makes a value for any column name, so that `columns()` does
-    not limit the streams.
     """
-
-    renders: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -41,6 +36,14 @@ class Reader(ABC):
     @abstractmethod
     def columns(self) -> list[str]:
         """Every column name that a row may have."""
+
+    def find(self, column: str, *, modality: str | None = None) -> str | None:
+        """The column that `value(row, column, modality=...)` would read, or None when there is none.
+
+        More than `column in columns()`: the synthetic reader renders any name, the tar and folder readers find a
+        stream's column by the suffixes of its modality.
+        """
+        return column if column in self.columns() else None
 
     @abstractmethod
     def fingerprint(self) -> str:

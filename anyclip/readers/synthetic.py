@@ -24,8 +24,6 @@ class SyntheticReader(Reader):
     `fields: {label: shape}` gives class names.
     """
 
-    renders = True
-
     def __init__(self, options: SyntheticOptions, *, base: str | None = None):
         self.options = options
         self.draw = SceneDraw(options.factors, seed=options.seed, split=options.split, couple=options.couple)
@@ -80,6 +78,10 @@ class SyntheticReader(Reader):
     def columns(self) -> list[str]:
         """The factors; streams are rendered under any name."""
         return list(self.draw.factors)
+
+    def find(self, column: str, *, modality: str | None = None) -> str | None:
+        """Any name for a stream that is rendered, else a factor."""
+        return column if modality is not None else super().find(column)
 
     def sample_id(self, row: int) -> str:
         return f"synthetic-{self.options.split}-{self.options.seed}/{row}"
