@@ -52,7 +52,7 @@ class Issue:
 
 
 def issues_of(cls: type, data: Any, errors: Iterable[Mapping[str, Any]], noun: str) -> list[Issue]:
-    """Issues in the order of the data. `errors` as `ValidationError.errors()`; the branches of a union become one issue."""
+    """Issues in the order of the data, from `ValidationError.errors()`; the branches of a union become one issue."""
     by_key: dict[Key, list[Mapping[str, Any]]] = {}
     for error in errors:
         by_key.setdefault(_data_key(data, error["loc"], error["type"]), []).append(error)
@@ -76,9 +76,8 @@ def _data_key(data: Any, loc: Iterable[Any], kind: str) -> Key:
     parts = list(loc)
     key: list[Any] = []
     for i, part in enumerate(parts):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        here = range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()
+        if part in here:
             data = data[part]
         elif not (i == len(parts) - 1 and kind in ("missing", "missing_argument")):
             continue

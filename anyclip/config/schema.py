@@ -226,4 +226,4 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: list[EvalConfig] = field(default_factory=list)
     base: str | None = None
-    """Folder against which relative paths are taken. Default: the config file's folder; a run's config.yaml holds it."""
+    """Folder against which relative paths are taken. Default: the config file's folder."""

@@ -1,29 +1,34 @@
 """Load plugins one by one, so that a bad one costs only its own row.
 
-pluggy's stock loader stops at the first failing entry point; here every import, hook call and check is isolated.
+pluggy's stock loader stops at the first failing entry point, and its check of a plugin at the first wrong hook; here
+every import, hook and spec is isolated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import re
+import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from anyclip import hookspecs
 from anyclip.errors import did_you_mean
 from anyclip.hookspecs import GROUP, HOOKS
 from anyclip.registry.registry import Part, PluginRow
+from anyclip.registry.requirements import unmet_requirements
 from anyclip.specs import SPEC_TYPES, Spec, TowerSpec
 
 _TOWER_NAME = re.compile(r"[a-z][a-z0-9_-]*/[a-z0-9][a-z0-9_.-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_OUR_SECTION = re.compile(rf"^\s*\[\s*{GROUP}\s*\]", re.MULTILINE)
+_FAULTS = (Exception, SystemExit)  # what a plugin may throw at us; Ctrl-C is the user's
 
 
 def load_rows(only: Iterable[str] | None = None) -> list[PluginRow]:
@@ -36,112 +41,115 @@ def load_rows(only: Iterable[str] | None = None) -> list[PluginRow]:
 
     if only is None and "ANYCLIP_PLUGINS" in os.environ:
         only = [name.strip() for name in os.environ["ANYCLIP_PLUGINS"].split(",") if name.strip()]
-    rows = [_load_module(PluginRow("anyclip", "anyclip", __version__), builtin)]
-    wanted = None if only is None else {canonicalize_name(name) for name in only}
+    rows = [load_module(PluginRow("anyclip", "anyclip", __version__), builtin)]
+    wanted = None if only is None else {canonicalize_name(name) for name in only} - {"anyclip"}
     seen: set[str] = set()
-    for point, dist in sorted(_entry_points(), key=lambda pair: (pair[1].name or "", pair[0].name)):
-        names = {canonicalize_name(point.name), canonicalize_name(dist.name)}
+    for row, point, dist in _entry_points():
+        names = {canonicalize_name(row.name), canonicalize_name(row.distribution)}
         if wanted is not None and not names & wanted:
             continue
         seen |= names
-        rows.append(_load_entry(point, dist))
+        rows.append(row if point is None else _load_entry(row, point, dist))
     for name in sorted((wanted or set()) - seen):
-        row = PluginRow(name, "-", "-", "failed", [f"ANYCLIP_PLUGINS names {name!r}, which is not installed"])
-        row.mend = f"pip install {name}"
-        rows.append(row)
+        problem = f"ANYCLIP_PLUGINS names {name!r}, which is not installed"
+        rows.append(PluginRow(name, name, "-", "failed", [problem], mend=f"pip install {name}"))
     _note_clashes(rows)
     return rows
 
 
-def _entry_points() -> Iterable[tuple[metadata.EntryPoint, metadata.Distribution]]:
-    """Entry points of the group with their distribution; a distribution found twice on the path counts once."""
+def _entry_points() -> list[tuple[PluginRow, metadata.EntryPoint | None, metadata.Distribution]]:
+    """Entry points of the group by distribution name, each with its row; None with a row that already failed.
+
+    Only `entry_points.txt` of the other distributions is read: parsing everybody's metadata takes longer than all the
+    rest. A distribution found twice on the path counts once, as it does for `import`.
+    """
     seen: set[str] = set()
+    found = []
     for dist in metadata.distributions():
-        name = dist.metadata["Name"] if dist.metadata else None
-        if not name or canonicalize_name(name) in seen:
+        try:
+            text = dist.read_text("entry_points.txt")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if not text or not _OUR_SECTION.search(text):
+            continue
+        name = (dist.metadata["Name"] if dist.metadata else None) or "unknown"
+        if canonicalize_name(name) in seen:
             continue
         seen.add(canonicalize_name(name))
-        for point in dist.entry_points:
-            if point.group == GROUP:
-                yield point, dist
+        found += _points_of(dist, name)
+    return sorted(found, key=lambda item: (item[0].distribution, item[0].name))
 
 
-def _load_entry(point: metadata.EntryPoint, dist: metadata.Distribution) -> PluginRow:
-    row = PluginRow(point.name, dist.name, dist.version)
-    unmet = unmet_requirements(dist)
+def _points_of(dist: metadata.Distribution, name: str) -> list[tuple]:
+    try:
+        version = dist.metadata["Version"] or "-"
+        return [(PluginRow(p.name, name, version), p, dist) for p in dist.entry_points if p.group == GROUP]
+    except _FAULTS as error:
+        row = PluginRow(name, name, "-")
+        _fail(row, f"its entry_points.txt cannot be read: {_describe(error)}", _reinstall(row))
+        return [(row, None, dist)]
+
+
+def _load_entry(row: PluginRow, point: metadata.EntryPoint, dist: metadata.Distribution) -> PluginRow:
+    try:
+        unmet = unmet_requirements(dist)
+    except _FAULTS as error:
+        return _fail(row, f"its metadata cannot be read: {_describe(error)}", _reinstall(row))
     if unmet:
         row.status, row.problems = "failed", [reason for reason, _ in unmet]
-        row.mend = "pip install " + " ".join(f'"{requirement}"' for _, requirement in unmet)
+        row.mend = "; ".join(dict.fromkeys(command for _, command in unmet))
         return row
     try:
-        module = point.load()
-    except (Exception, SystemExit) as error:
-        row.status, row.problems = "failed", [f"import of {point.value} failed: {_describe(error)}"]
-        row.mend = f"pip install --upgrade --force-reinstall {dist.name}"
-        return row
-    return _load_module(row, module)
+        with _quiet_output():
+            module = point.load()
+    except _FAULTS as error:
+        return _fail(row, f"import of {point.value} failed: {_describe(error)}", _reinstall(row))
+    return load_module(row, module)
 
 
-def unmet_requirements(dist: metadata.Distribution) -> list[tuple[str, str]]:
-    """(reason, requirement) for each requirement in the wheel's metadata that this environment does not meet."""
-    unmet = []
-    for text in dist.requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            unmet.append((f"its metadata has an invalid requirement {text!r}", text))
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        wanted = f"{requirement.name}{requirement.specifier}"
-        try:
-            have = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            unmet.append((f"needs {wanted}, which is not installed", wanted))
-            continue
-        if not requirement.specifier.contains(have, prereleases=True):
-            unmet.append((f"needs {wanted}, but {requirement.name} {have} is installed", wanted))
-    return unmet
+@contextlib.contextmanager
+def _quiet_output() -> Iterator[None]:
+    """What a plugin prints while it loads goes to stderr: stdout may be read by a program (`--json`)."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
-def _load_module(row: PluginRow, module: object) -> PluginRow:
-    """Register one module with a pluggy manager of its own and consume its hooks one at a time."""
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
+def load_module(row: PluginRow, module: object) -> PluginRow:
+    """Find the hooks of one plugin through pluggy and consume them one at a time; fills and returns `row`."""
+    manager = pluggy.PluginManager(GROUP)  # without our hookspecs: one wrong hook must not hide the others
     try:
         manager.register(module, row.name)
-    except Exception as error:
-        return _fail(row, f"hook signature: {_one_line(error)}", "compare with anyclip/hookspecs.py")
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        unknown = re.search(r"unknown hook '?(\w+)'?", str(error))
-        name = unknown.group(1) if unknown else str(error)
+        callers = {caller.name: caller for caller in manager.get_hookcallers(module) or ()}
+    except _FAULTS as error:
+        return _fail(row, f"its hooks cannot be read: {_describe(error)}", _report(row))
+    for name in sorted(set(callers) - set(HOOKS)):
         _problem(row, f"unknown hook {name!r}. {did_you_mean(name, HOOKS, noun='Hooks')}")
     for hook, kind in HOOKS.items():
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
+        for implementation in callers[hook].get_hookimpls() if hook in callers else ():
             _consume(row, hook, kind, implementation.function)
-    if not row.parts and row.status == "ok":
+    if not row.parts and not row.problems:
         _problem(row, "registers nothing: no hook of it yields a spec")
-    if row.problems and not row.parts:
-        row.status = "failed"
-    if row.problems and not row.mend:
-        row.mend = f"report it to the author of {row.distribution}; pip uninstall {row.distribution} silences it"
+    if row.problems:
+        row.status = "partial" if row.parts else "failed"
+        row.mend = _report(row)
     return row
 
 
-def _consume(row: PluginRow, hook: str, kind: str, function) -> None:
-    if inspect.signature(function).parameters:
-        _problem(row, f"{hook} takes arguments; the hook has none")
-        return
+def _consume(row: PluginRow, hook: str, kind: str, function: Callable) -> None:
     try:
-        for spec in function() or ():
-            problem = _spec_problem(hook, kind, spec)
-            if problem:
-                _problem(row, problem)
-            else:
-                row.parts.append(Part(spec, row.distribution, row.version))
-    except (Exception, SystemExit) as error:
+        parameters = inspect.signature(function).parameters.values()
+        asked = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if asked:
+            _problem(row, f"wrong signature: {hook}({', '.join(asked)}); this hook takes no arguments")
+            return
+        with _quiet_output():
+            for spec in function() or ():
+                problem = _spec_problem(hook, kind, spec)
+                if problem:
+                    _problem(row, problem)
+                else:
+                    row.parts.append(Part(spec, row.distribution, row.version))
+    except _FAULTS as error:
         _problem(row, f"{hook} failed: {_describe(error)}")
 
 
@@ -150,31 +158,46 @@ def _spec_problem(hook: str, kind: str, spec: object) -> str | None:
     if not isinstance(spec, wanted):
         return f"{hook} yielded {type(spec).__name__}; it takes {wanted.__name__}"
     assert isinstance(spec, Spec)
+    name = spec.name
     if isinstance(spec, TowerSpec):
-        if not _TOWER_NAME.fullmatch(spec.name):
-            return f"bad tower name {spec.name!r}: towers are <modality>/<name> in lower case"
-    elif not _NAME.fullmatch(spec.name):
-        return f"bad {kind} name {spec.name!r}: lower-case letters, digits, '_', '-', '.'"
-    if kind != "modality" and ":" not in spec.target:
-        return f"{kind} {spec.name!r}: target {spec.target!r} is not module:Attribute"
+        if not isinstance(name, str) or not _TOWER_NAME.fullmatch(name):
+            return f"bad tower name {name!r}: towers are <modality>/<name> in lower case"
+    elif not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"bad {kind} name {name!r}: lower-case letters, digits, '_', '-', '.'"
+    if not (kind == "modality" and not spec.target) and not _is_target(spec.target):
+        return f"{kind} {name!r}: target {spec.target!r} is not module:Attribute"
+    if spec.options is not None and not _is_target(spec.options):
+        return f"{kind} {name!r}: options {spec.options!r} is not module:Class"
     return None
 
 
+def _is_target(text: object) -> bool:
+    return isinstance(text, str) and _TARGET.fullmatch(text) is not None
+
+
 def _note_clashes(rows: list[PluginRow]) -> None:
+    """Tell every plugin of a clash; the core's row stays clean, as it was there first."""
     owners: dict[tuple[str, str], list[PluginRow]] = {}
     for row in rows:
         for part in row.parts:
             owners.setdefault((part.spec.kind, part.spec.name), []).append(row)
     for (kind, name), found in owners.items():
-        if len(found) < 2:
-            continue
-        for row in found:
-            others = ", ".join(sorted(r.distribution for r in found if r is not row)) or row.distribution
+        for row in found if len(found) > 1 else ():
+            if row.distribution == "anyclip":
+                continue
+            others = ", ".join(sorted({r.distribution for r in found if r is not row})) or row.distribution
             text = f"{kind} {name!r} is also in {others}"
-            if text not in row.problems and row.distribution != "anyclip":
-                row.problems.append(text)
-                row.status = "partial"
+            if text not in row.problems:
+                _problem(row, text)
                 row.mend = row.mend or f"use the qualified name {row.distribution}:{name}"
+
+
+def _reinstall(row: PluginRow) -> str:
+    return f"pip install --upgrade --force-reinstall {row.distribution}"
+
+
+def _report(row: PluginRow) -> str:
+    return f"report it to the author of {row.distribution}; pip uninstall {row.distribution} silences it"
 
 
 def _fail(row: PluginRow, problem: str, mend: str) -> PluginRow:
@@ -188,12 +211,8 @@ def _problem(row: PluginRow, text: str) -> None:
     row.problems.append(text)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def _describe(error: BaseException) -> str:
     """`ImportError: ... (file.py:3)`: the exception and the plugin line it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {_one_line(error)}{where}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

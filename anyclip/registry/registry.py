@@ -9,7 +9,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from anyclip.errors import PluginError, did_you_mean
+from packaging.utils import canonicalize_name
+
+from anyclip.errors import PluginError, did_you_mean, nearest
 from anyclip.specs import ModalitySpec, Spec
 
 
@@ -28,12 +30,16 @@ class Part:
 
 @dataclass
 class PluginRow:
-    """One row of `anyclip plugins`: a distribution's entry point, and what is wrong with it if anything is."""
+    """One row of `anyclip plugins`: a distribution's entry point, and what is wrong with it if anything is.
+
+    status: `ok`; `partial`: its `parts` work and something else does not; `failed`: nothing of it can be used.
+    mend: a command, or what else to do.
+    """
 
     name: str
     distribution: str
     version: str
-    status: str = "ok"  # ok | partial | failed
+    status: str = "ok"
     problems: list[str] = field(default_factory=list)
     mend: str = ""
     parts: list[Part] = field(default_factory=list)
@@ -64,9 +70,10 @@ class Registry:
         distribution, _, bare = name.rpartition(":")
         found = self._parts.get(kind, {}).get(bare, [])
         if distribution:
-            found = [p for p in found if p.distribution == distribution]
+            wanted = canonicalize_name(distribution)
+            found = [p for p in found if canonicalize_name(p.distribution) == wanted]
         if not found:
-            raise PluginError(f"unknown {kind} {name!r}.", hint=self._hint(kind, name), next="anyclip plugins")
+            raise self._unknown(kind, name, distribution, bare)
         if len(found) > 1:
             both = " and ".join(sorted(p.distribution for p in found))
             raise PluginError(
@@ -76,12 +83,32 @@ class Registry:
             )
         return found[0]
 
-    def _hint(self, kind: str, name: str) -> str:
-        hint = did_you_mean(name, self.names(kind), noun=f"Installed {kind} names")
-        failed = [row for row in self.rows if row.status != "ok"]
-        if failed:
-            hint += " Plugins with problems: " + ", ".join(sorted({row.name for row in failed})) + "."
-        return hint
+    def _unknown(self, kind: str, name: str, distribution: str, bare: str) -> PluginError:
+        """The error for a name that nobody brings: the nearest one, or the package that would bring it."""
+        message = f"unknown {kind} {name!r}."
+        broken = self._broken(distribution or f"anyclip-{bare.split('/')[0]}")
+        if broken is not None:
+            hint = f"Plugin {broken.distribution} has a problem: {broken.problems[0]}."
+            return PluginError(message, hint=hint, next=broken.mend)
+        if distribution and canonicalize_name(distribution) not in self._distributions():
+            return PluginError(message, hint=f"{distribution} is not installed.", next=f"pip install {distribution}")
+        known = self.names(kind)
+        modality = bare.split("/")[0]
+        if kind == "tower" and "/" in bare and nearest(modality, {n.split("/")[0] for n in known}) is None:
+            hint = f"No installed plugin brings the modality {modality}."
+            return PluginError(message, hint=hint, next=f"pip install anyclip-{modality}")
+        if distribution:
+            known = [p.qualified for p in self.parts(kind)]
+        hint = did_you_mean(name, known, noun=f"Installed {kind} names")
+        return PluginError(message, hint=hint, next="anyclip plugins")
+
+    def _distributions(self) -> set[str]:
+        return {canonicalize_name(row.distribution) for row in self.rows}
+
+    def _broken(self, distribution: str) -> PluginRow | None:
+        wanted = canonicalize_name(distribution)
+        rows = [r for r in self.rows if r.status != "ok" and canonicalize_name(r.distribution) == wanted]
+        return rows[0] if rows else None
 
     def spec(self, kind: str, name: str) -> Spec:
         return self.part(kind, name).spec
@@ -98,7 +125,7 @@ class Registry:
     def load(self, kind: str, name: str) -> Any:
         """Import and return the target of a part. Raises PluginError naming the plugin, the reason and the mend."""
         part = self.part(kind, name)
-        missing = [m for m in part.spec.requires if find_spec(m) is None]
+        missing = missing_modules(part.spec)
         if missing:
             raise PluginError(
                 f"{kind} {name!r} needs {', '.join(missing)}, which is not installed.",
@@ -123,15 +150,21 @@ class Registry:
         return build_dataclass(cls, options or {}, label=f"{kind} {name}")
 
 
+def missing_modules(spec: Spec) -> list[str]:
+    """Modules that a part needs beyond its plugin's requirements and that are not installed (nothing is imported)."""
+    return [module for module in spec.requires if find_spec(module.partition(".")[0]) is None]
+
+
 def resolve(target: str, *, owner: Part | None = None) -> Any:
     """Import `module:Attribute`. Raises PluginError when it is not there."""
     module_name, _, attribute = target.partition(":")
     who = f"{owner.distribution} {owner.version}" if owner else "anyclip"
     try:
         module = import_module(module_name)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise PluginError(
-            f"{target} of {who} does not import: {error}.", next=f"pip install --upgrade {who.split()[0]}"
+            f"{target} of {who} does not import: {reason}.", next=f"pip install --upgrade {who.split()[0]}"
         ) from error
     try:
         return getattr(module, attribute)
@@ -162,5 +195,3 @@ def use_registry(registry: Registry) -> Iterator[Registry]:
         yield registry
     finally:
         _current = before
-
-
