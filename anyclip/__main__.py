@@ -1,0 +1,5 @@
+"""`python -m anyclip` is the `anyclip` command."""
+
+from anyclip.cli.main import main
+
+main()

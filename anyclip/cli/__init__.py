@@ -1,0 +1,1 @@
+"""The `anyclip` command; each sub-command is a lazily imported module."""
