@@ -33,6 +33,7 @@ LAYERS = [
     {"trainer"},
     {"api"},
     {"cli"},
+    {"__main__"},
 ]
 FREE = {"testing", "__init__"}  # aids for tests may import everything; the package's lazy names point anywhere
 # the registry validates options when a part is built, which needs the config layer's validator

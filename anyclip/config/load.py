@@ -12,7 +12,7 @@ from anyclip.config.check import check_config, training_issues
 from anyclip.config.normalize import normalize
 from anyclip.config.overrides import apply_overrides
 from anyclip.config.schema import Config
-from anyclip.config.source import Source, read_source
+from anyclip.config.source import Key, Source, read_source
 from anyclip.config.validate import check_dataclass
 from anyclip.errors import ConfigError, Problem
 
@@ -73,7 +73,7 @@ def check_trainable(config: Config, *, name: str = "config") -> None:
 
 
 def dump_config(config: Config) -> str:
-    """The config as YAML with every default spelt out; `load_config` reads it back equal."""
+    """The config as YAML with every default that has an effect spelt out; `load_config` reads it back equal."""
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
@@ -82,5 +82,15 @@ def dump_config(config: Config) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 120
     out = StringIO()
-    yaml.dump(asdict(config), out)
+    values = asdict(config)
+    for issue in check_config(config, values):
+        if issue.idle:  # `load_config` would refuse the setting
+            _remove(values, issue.key)
+    yaml.dump(values, out)
     return out.getvalue()
+
+
+def _remove(values: Any, key: Key) -> None:
+    for part in key[:-1]:
+        values = values[part]
+    values.pop(key[-1], None)

@@ -39,7 +39,7 @@ class Issue:
 
     missing: a required key is absent. relation: from a `__post_init__`, about several fields of one dataclass.
     of_mapping: the value itself should have been a mapping. meant: the key that an unknown key is most like.
-    about: other keys whose value it depends on.
+    idle: the value would do nothing. about: other keys whose value it depends on.
     """
 
     key: Key
@@ -48,6 +48,7 @@ class Issue:
     relation: bool = False
     of_mapping: bool = False
     meant: str | None = None
+    idle: bool = False
     about: tuple[Key, ...] = field(default=())
 
 
