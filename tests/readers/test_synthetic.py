@@ -42,7 +42,9 @@ def test_rows_are_a_function_of_seed_and_row():
     a, b, other = reader(seed=1), reader(seed=1), reader(seed=2)
     assert [key(a.scene(i)) for i in (5, 0, 3)] == [key(b.scene(i)) for i in (5, 0, 3)]
     assert [key(a.scene(i)) for i in range(20)] != [key(other.scene(i)) for i in range(20)]
-    assert np.array_equal(a.value(4, "toy", modality="toy"), pickle.loads(pickle.dumps(a)).value(4, "toy", modality="toy"))
+    assert np.array_equal(
+        a.value(4, "toy", modality="toy"), pickle.loads(pickle.dumps(a)).value(4, "toy", modality="toy")
+    )
 
 
 def test_too_many_combinations_are_drawn_and_stay_disjoint():
@@ -78,7 +80,12 @@ def test_descriptions_mention_every_factor_and_differ():
     for row in range(50):
         scene = draw.scene(row)
         assert all(value in scene.describe() for value in scene.factors.values())
-    for factors in (["pitch", "timbre", "contour"], ["motion", "then"], ["colour", "background"], list(DEFAULT_FACTORS)):
+    for factors in (
+        ["pitch", "timbre", "contour"],
+        ["motion", "then"],
+        ["colour", "background"],
+        list(DEFAULT_FACTORS),
+    ):
         draw = SceneDraw(factors, seed=0, split="all")
         assert len({draw.combination(i).describe() for i in range(draw.count)}) == draw.count
 
