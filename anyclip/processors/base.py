@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
@@ -56,14 +56,22 @@ def _stable(value: Any) -> str:
 
 def to_device(inputs: Any, device: torch.device | str, *, non_blocking: bool = True) -> Any:
     """Move collated inputs (tensors in dicts, sequences, dataclasses) to a device."""
+    return map_tensors(inputs, lambda x: x.to(device, non_blocking=non_blocking))
+
+
+def to_dtype(inputs: Any, dtype: torch.dtype) -> Any:
+    """Give the floating-point tensors of collated inputs another dtype."""
+    return map_tensors(inputs, lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+
+def map_tensors(inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `function` to every tensor of collated inputs (in dicts, sequences, dataclasses)."""
     if isinstance(inputs, Tensor):
-        return inputs.to(device, non_blocking=non_blocking)
+        return function(inputs)
     if isinstance(inputs, Mapping):
-        return {k: to_device(v, device, non_blocking=non_blocking) for k, v in inputs.items()}
+        return {k: map_tensors(v, function) for k, v in inputs.items()}
     if is_dataclass(inputs) and not isinstance(inputs, type):
-        return replace(
-            inputs, **{f.name: to_device(getattr(inputs, f.name), device, non_blocking=non_blocking) for f in fields(inputs)}
-        )
+        return replace(inputs, **{f.name: map_tensors(getattr(inputs, f.name), function) for f in fields(inputs)})
     if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        return type(inputs)(to_device(v, device, non_blocking=non_blocking) for v in inputs)  # type: ignore[call-arg]
+        return type(inputs)(map_tensors(v, function) for v in inputs)  # type: ignore[call-arg]
     return inputs

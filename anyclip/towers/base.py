@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from anyclip.processors import Processor
 
@@ -74,6 +75,15 @@ def _pad_axis1(x: Tensor, length: int) -> Tensor:
     if x.shape[1] == length:
         return x
     return torch.cat([x, x.new_zeros(x.shape[0], length - x.shape[1], *x.shape[2:])], dim=1)
+
+
+# FSDP finds the tensors of a module's output through pytrees; without this it would not see those of an Encoding
+pytree.register_pytree_node(
+    Encoding,
+    lambda encoding: ([getattr(encoding, f.name) for f in fields(encoding)], None),
+    lambda values, _: Encoding(*values),
+    serialized_type_name="anyclip.towers.Encoding",
+)
 
 
 class Tower(nn.Module):
