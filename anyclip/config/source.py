@@ -180,6 +180,6 @@ class _Walker:
 
 
 def _kind(value: Any) -> str:
-    return {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}.get(
+    return {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}.get(
         type(value), type(value).__name__
     )

@@ -158,19 +158,18 @@ def missing_modules(spec: Spec) -> list[str]:
 def resolve(target: str, *, owner: Part | None = None) -> Any:
     """Import `module:Attribute`. Raises PluginError when it is not there."""
     module_name, _, attribute = target.partition(":")
-    who = f"{owner.distribution} {owner.version}" if owner else "anyclip"
+    who = f" of {owner.distribution} {owner.version}" if owner else ""
     try:
         module = import_module(module_name)
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise PluginError(
-            f"{target} of {who} does not import: {reason}.", next=f"pip install --upgrade {who.split()[0]}"
-        ) from error
+        mend = f"pip install --upgrade {owner.distribution}" if owner else None
+        raise PluginError(f"{target}{who} does not import: {reason}.", next=mend) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
         hint = did_you_mean(attribute, [n for n in vars(module) if not n.startswith("_")], noun="It has")
-        raise PluginError(f"{module_name} of {who} has no {attribute!r}.", hint=hint) from None
+        raise PluginError(f"{module_name}{who} has no {attribute!r}.", hint=hint) from None
 
 
 _current: Registry | None = None
