@@ -44,17 +44,19 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def module_state(module: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+def module_state(
+    module: nn.Module, *, keep: bool = True, instead: Mapping[int, Tensor] | None = None
+) -> dict[str, Tensor]:
     """The whole state of a module on the CPU, sharded tensors gathered one at a time.
 
     A collective call when the module is sharded: every process calls it, those with `keep=False` get an empty dict.
-    Names of one shared parameter map to one tensor object.
+    Names of one shared parameter map to one tensor object. `instead`: id of a parameter -> the tensor to take for it.
     """
     gathered: dict[int, Tensor] = {}
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict(keep_vars=True).items():
         if id(value) not in gathered:
-            whole = full(value.detach())
+            whole = full((instead or {}).get(id(value), value).detach())
             gathered[id(value)] = whole.cpu() if keep else whole.new_empty(0)
         state[name] = gathered[id(value)]
     return state if keep else {}
