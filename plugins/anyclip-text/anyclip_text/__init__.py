@@ -1,1 +1,1 @@
-"""The text modality of anyclip."""
+"""Text for anyclip: towers that wrap open_clip and transformers, tokenizers, captions of synthetic scenes."""
