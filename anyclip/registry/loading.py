@@ -7,6 +7,7 @@ every import, hook and spec is isolated.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import os
 import re
@@ -213,6 +214,7 @@ def _problem(row: PluginRow, text: str) -> None:
 
 def _describe(error: BaseException) -> str:
     """`ImportError: ... (file.py:3)`: the exception and the plugin line it came from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    ours = (__file__, "<frozen", os.path.dirname(importlib.__file__))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
