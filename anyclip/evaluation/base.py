@@ -17,6 +17,7 @@ class Result:
 
     numbers: metric -> value, e.g. `image->text/R@1`. intervals: metric -> (low, high), 95 %.
     chance: metric -> value of a random ranking. examples: rows for the report (JSON-able).
+    info: what the numbers are about (JSON-able): the dataset, the streams, whether the pair was trained, counts.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Result:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     chance: dict[str, float] = field(default_factory=dict)
     examples: list[dict[str, Any]] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 class Evaluation(ABC):

@@ -21,8 +21,8 @@ class Relation:
     def __init__(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], sizes: tuple[int, int]):
         hubs = 1 + max((int(h.max()) for _, h in (a, b) if h.numel()), default=-1)
         self.sizes = sizes
-        self._a_hubs = _csr(a[0], a[1], sizes[0])
-        self._hub_bs = _csr(b[1], b[0], hubs)
+        self._a_hubs, self._hub_bs = _csr(a[0], a[1], sizes[0]), _csr(b[1], b[0], hubs)
+        self._b_hubs, self._hub_as = _csr(b[0], b[1], sizes[1]), _csr(a[1], a[0], hubs)
 
     @classmethod
     def diagonal(cls, n: int) -> Relation:
@@ -36,6 +36,11 @@ class Relation:
         k, j = _expand(self._hub_bs, hub)
         pairs = torch.unique(j * self.sizes[0] + i[k] + start)
         return pairs % self.sizes[0], pairs // self.sizes[0]
+
+    def of_b(self, j: int) -> Tensor:
+        """The items of a that are positives of item j of b, sorted."""
+        _, hub = _expand(self._b_hubs, torch.tensor([j]))
+        return torch.unique(_expand(self._hub_as, hub)[1])
 
     def counts(self, block: int = 1024) -> tuple[Tensor, Tensor]:
         """Number of positives of every item of a and of b."""
