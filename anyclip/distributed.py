@@ -127,10 +127,12 @@ class Presence:
         self.size = size
         self._present = present  # stream -> bool [size]
         self._edges = [block(size, r, world_size()) for r in range(world_size())]
+        self._masks: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], list[int]] = {}
 
     @staticmethod
     def of(streams: Sequence[str], rows: dict[str, Tensor], size: int, local: tuple[int, int]) -> Presence:
-        """One small gather of this process's rows per stream. Every process names the same streams in the same order."""
+        """One small gather of the rows per stream. Every process names the same streams in the same order."""
         world = world_size()
         start, stop = block(size, rank(), world)
         assert local == (start, stop), f"process {rank()} of {world} holds rows {local}, not {(start, stop)} of {size}"
@@ -154,19 +156,23 @@ class Presence:
 
     def mask(self, *streams: str) -> Tensor:
         """[size] bool: rows that have all of the streams."""
-        return torch.stack([self._present[s] for s in streams]).all(dim=0)
+        if streams not in self._masks:
+            self._masks[streams] = torch.stack([self._present[s] for s in streams]).all(dim=0)
+        return self._masks[streams]
 
     def rows(self, *streams: str) -> Tensor:
         """Sorted global row numbers that have all of the streams."""
         return self.mask(*streams).nonzero()[:, 0]
 
     def count(self, *streams: str) -> int:
-        return int(self.mask(*streams).sum())
+        return sum(self.counts(*streams))
 
     def counts(self, *streams: str) -> list[int]:
         """Rows that have all of the streams, per process."""
-        mask = self.mask(*streams)
-        return [int(mask[start:stop].sum()) for start, stop in self._edges]
+        if streams not in self._counts:
+            mask = self.mask(*streams)
+            self._counts[streams] = [int(mask[start:stop].sum()) for start, stop in self._edges]
+        return self._counts[streams]
 
     def local(self, *streams: str) -> slice:
         """This process's part of `rows(*streams)`."""

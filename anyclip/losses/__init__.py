@@ -1,4 +1,4 @@
-"""Losses turn a pair's scores into a number. Options are read without torch, so the classes are imported when asked for."""
+"""Losses turn a pair's scores into a number. Options are read without torch: classes are imported when asked for."""
 
 from __future__ import annotations
 

@@ -21,11 +21,13 @@ class Loss(nn.Module):
     Subclasses define `from_scores`; `share` may be overridden so that no process holds all the scores.
     default_scale, default_bias: used when the caller names none; `create_loss` sets those of the spec.
     min_rows: with fewer complete rows in the global batch the pair gives 0.
+    fields: extra columns of the batch that the formula reads; `share` gets each by name, for the complete rows.
     """
 
     default_scale: float = 1.0
     default_bias: float | None = None
     min_rows: int = 2
+    fields: tuple[str, ...] = ()
 
     def __init__(self, options: Any = None):
         super().__init__()

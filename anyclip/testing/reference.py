@@ -1,4 +1,4 @@
-"""Read golden values of losses (`losses/*.json` of a reference folder): draw a case's inputs, compare a function with it."""
+"""Golden values of losses (`losses/*.json` of a reference folder): draw a case's inputs, compare a function with it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,183 @@
+"""Build the objectives of a config and add up their terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from anyclip.config import Config, named
+from anyclip.config.schema import ObjectiveConfig, ScaleConfig
+from anyclip.errors import UserError
+from anyclip.losses import create_loss
+from anyclip.model import JointModel
+from anyclip.model.sharing import share_state
+from anyclip.objectives.base import Objective, StepContext
+from anyclip.objectives.edge import PairObjective
+from anyclip.objectives.scalar import bias, log_scale, settle
+from anyclip.registry import get_registry
+from anyclip.similarities import Similarity, create_similarity
+from anyclip.specs import LossSpec
+
+Reduction = Literal["sum", "mean", "factorial"]
+
+
+class Objectives(nn.ModuleList):
+    """Every term of the training loss, with its weight and name.
+
+    total = sum of weight x term. With `mean` the edges' part is divided by the number of edges that the batch has
+    enough complete rows for, with `factorial` by that number's factorial (AudioCLIP); other terms just add.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        *,
+        names: Sequence[str],
+        weights: Sequence[float] | None = None,
+        reduction: Reduction = "sum",
+    ):
+        super().__init__(objectives)
+        self.names = list(names)
+        self.weights = list(weights) if weights is not None else [1.0] * len(self.names)
+        self.reduction = reduction
+        share_state(self)
+
+    @property
+    def terms(self) -> list[tuple[str, float, Objective]]:
+        """(name, weight, objective) of each."""
+        return list(zip(self.names, self.weights, self))  # type: ignore[arg-type]
+
+    @property
+    def streams(self) -> list[str]:
+        """Streams that any objective needs, in the order of first use."""
+        return list(dict.fromkeys(s for _, _, o in self.terms for s in o.streams))
+
+    @property
+    def fields(self) -> list[str]:
+        """Extra columns that the data must bring."""
+        return list(dict.fromkeys(f for _, _, o in self.terms for f in o.fields))
+
+    @property
+    def edges(self) -> dict[str, tuple[str, str]]:
+        """Name -> streams of every pair."""
+        return {name: o.streams for name, _, o in self.terms if isinstance(o, PairObjective)}  # type: ignore[misc]
+
+    def forward(self, ctx: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        """(this process's share of the weighted total, shares of the single terms, unweighted)."""
+        shares: dict[str, Tensor] = {}
+        edges, others = [], []
+        counted = 0
+        for name, weight, objective in self.terms:
+            found = objective(ctx)
+            for key, share in found.items():
+                shares[name if len(found) == 1 else f"{name}.{key}"] = share
+                (edges if isinstance(objective, PairObjective) else others).append(weight * share)
+            counted += isinstance(objective, PairObjective) and objective.counted(ctx)
+        divisor = {"sum": 1, "mean": max(counted, 1), "factorial": math.factorial(counted)}[self.reduction]
+        total = torch.stack([e / divisor for e in edges] + others).sum()
+        return total, shares
+
+    def after_step(self, ctx: StepContext | None) -> None:
+        """Clamp scales, update queues; `ctx` may be None when `keeps_state` is False."""
+        with torch.no_grad():
+            for _, _, objective in self.terms:
+                objective.after_step(ctx)  # type: ignore[arg-type]
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether any objective wants the step's features after the optimizer step."""
+        return any(type(o).after_step not in (Objective.after_step, PairObjective.after_step) for _, _, o in self.terms)
+
+
+def build_objectives(config: Config, model: JointModel) -> Objectives:
+    """The objectives of a config for a model.
+
+    Raises UserError for streams that the model lacks, shared scales that disagree, and a config without objectives.
+    """
+    if not config.objectives:
+        raise UserError("there is nothing to train for.", where="objectives", hint="Add a pair of streams.")
+    builder = _Builder(model)
+    built = [builder.build(i, settings) for i, settings in enumerate(config.objectives)]
+    return Objectives(
+        built,
+        names=_names(config.objectives),
+        weights=[settings.weight for settings in config.objectives],
+        reduction=config.pair_reduction,
+    )
+
+
+class _Builder:
+    """Keeps what edges share while they are built."""
+
+    def __init__(self, model: JointModel):
+        self.model = model
+        self._similarities: dict[str, Similarity] = {}
+        self._shared: dict[tuple[str, str], tuple[Any, nn.Parameter]] = {}
+
+    def build(self, index: int, settings: ObjectiveConfig) -> Objective:
+        where = f"objectives.{index}"
+        objective = self._edge(settings, where) if settings.name is None else self._named(settings)
+        for stream in objective.streams:
+            try:
+                self.model.resolve(stream)
+            except UserError as error:
+                raise UserError(error.message, where=where, hint=error.hint) from None
+        return objective
+
+    def _named(self, settings: ObjectiveConfig) -> Objective:
+        registry = get_registry()
+        assert settings.name is not None
+        options = registry.build_options("objective", settings.name, settings.options)
+        return registry.load("objective", settings.name).from_options(options, model=self.model)
+
+    def _edge(self, settings: ObjectiveConfig, where: str) -> PairObjective:
+        if settings.pair is None or len(settings.pair) != 2:
+            raise UserError("needs a pair of two streams, or a name.", where=where)
+        loss = named(settings.loss)
+        spec = get_registry().spec("loss", loss.name)
+        assert isinstance(spec, LossSpec)
+        scale, shift = settle(settings.scale, spec.scale), settle(settings.bias, spec.bias)
+        assert scale is not None
+        return PairObjective(
+            (settings.pair[0], settings.pair[1]),
+            create_loss(loss.name, **loss.options),
+            self._similarity(settings),
+            log_scale=self._share("scale", settings.scale, scale, where, log_scale(scale, where=f"{where}.scale")),
+            bias=None if shift is None else self._share("bias", settings.bias, shift, where, bias(shift)),
+            scale_max=scale.max,
+        )
+
+    def _similarity(self, settings: ObjectiveConfig) -> Similarity:
+        """Edges share a similarity that has nothing to learn, so that a stream is gathered once."""
+        wanted = named(settings.similarity)
+        key = f"{wanted.name} {sorted(wanted.options.items())}"
+        if key not in self._similarities:
+            similarity = create_similarity(wanted.name, **wanted.options)
+            if any(True for _ in similarity.parameters()):
+                return similarity
+            self._similarities[key] = similarity
+        return self._similarities[key]
+
+    def _share(
+        self, kind: str, config: ScaleConfig | None, settled: Any, where: str, made: nn.Parameter
+    ) -> nn.Parameter:
+        if config is None or config.share is None:
+            return made
+        first, parameter = self._shared.setdefault((kind, config.share), (settled, made))
+        if first != settled:
+            raise UserError(
+                f"edges that share the {kind} {config.share!r} must agree: {settled} here, {first} before.",
+                where=f"{where}.{kind}",
+            )
+        return parameter
+
+
+def _names(settings: Sequence[ObjectiveConfig]) -> list[str]:
+    """`a-b` for an edge, with its loss where that is not unique, and then with a number."""
+    plain = [s.name or "-".join(s.pair or []) for s in settings]
+    names = [p if plain.count(p) == 1 or s.name else f"{p}.{named(s.loss).name}" for p, s in zip(plain, settings)]
+    return [n if names.count(n) == 1 else f"{n}.{names[: i + 1].count(n)}" for i, n in enumerate(names)]

@@ -1,0 +1,29 @@
+"""Cut a Step into pieces for FSDP2, so that no process holds all weights at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from anyclip.model.checkpointing import layer_modules
+from anyclip.step.module import Step
+
+
+def shard(step: nn.Module, mesh: Any, **options: Any) -> nn.Module:
+    """Shard each tower's layers, each tower, then the rest; fits Fabric's `ModelParallelStrategy(parallelize_fn=shard)`.
+
+    mesh: a device mesh; the dimension `data_parallel` where it has several. options: as `fully_shard` takes them
+    (`mp_policy`, `offload_policy`).
+    """
+    from torch.distributed.fsdp import fully_shard
+
+    if mesh.mesh_dim_names and "data_parallel" in mesh.mesh_dim_names:
+        mesh = mesh["data_parallel"]
+    assert isinstance(step, Step)
+    for tower in step.model.towers.values():  # in dependency order: a shared tower before those that hold it
+        for layer in layer_modules(tower):  # type: ignore[arg-type]
+            if any(True for _ in layer.parameters()):
+                fully_shard(layer, mesh=mesh, **options)
+        fully_shard(tower, mesh=mesh, **options)
+    return fully_shard(step, mesh=mesh, **options)

@@ -1,0 +1,119 @@
+"""Forward and backward of one global batch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anyclip.data import Batch
+from anyclip.distributed import Presence, all_sum, world_size
+from anyclip.errors import UserError
+from anyclip.step.module import Step, Work
+from anyclip.step.output import StepOutput
+
+
+def train_step(
+    module: nn.Module, batch: Batch, *, fabric: Any = None, step: int | None = None, cached: bool = True
+) -> StepOutput:
+    """Leave the gradient of the global batch in `.grad`, on every process.
+
+    module: a `Step`, as it is or wrapped by Fabric, DDP or FSDP. batch: this process's rows, on the module's device;
+    more than one part means two passes (GradCache: Gao et al. 2021, arXiv 2101.06983). Earlier gradients are dropped,
+    and parameters that no row of the global batch reached have none (`None`, so an optimizer leaves them alone).
+    cached: False keeps the graph of every part instead of the second pass: more memory, a reference to compare with.
+    Raises UserError when an objective cannot be cut into parts.
+    """
+    inner = unwrap(module)
+    step = batch.step if step is None else step
+    streams = inner.streams
+    presence = Presence.of(streams, {s: batch.rows(s) for s in streams}, batch.size, batch.local)
+    for parameter in inner.parameters():
+        parameter.grad = None
+    if len(batch.parts) == 1 or not cached:
+        work = Work("full", batch, presence, step)
+        _backward(module(work), fabric)
+    else:
+        work = _two_passes(module, inner, batch, presence, step, fabric)
+    _drop_unreached(inner, presence)
+    return _output(inner, work)
+
+
+def after_step(module: nn.Module, output: StepOutput) -> None:
+    """After the optimizer step: clamp scales, let objectives update their queues. Not for a step that was skipped."""
+    unwrap(module).objectives.after_step(output.context)
+
+
+def unwrap(module: nn.Module) -> Step:
+    """The `Step` inside Fabric's, DDP's or torch.compile's wrapper."""
+    while not isinstance(module, Step):
+        inner = getattr(module, "module", None) or getattr(module, "_orig_mod", None)
+        if inner is None:
+            raise TypeError(f"{type(module).__name__} holds no Step")
+        module = inner
+    return module
+
+
+def _two_passes(module: nn.Module, inner: Step, batch: Batch, presence: Presence, step: int, fabric: Any) -> Work:
+    refused = [name for name, _, objective in inner.objectives.terms if not objective.cacheable]
+    if refused:
+        raise UserError(
+            f"{', '.join(refused)} runs a tower again, so a batch cannot be cut into micro-batches.",
+            where="train.micro_batch",
+            hint="Set it to null.",
+        )
+    work = Work("collect", batch, presence, step)
+    with torch.no_grad():
+        module(work)
+    work.mode = "replay"
+    for i in range(len(batch.parts)):
+        work.part = i
+        with _no_sync(module, fabric, i < len(batch.parts) - 1):
+            _backward(module(work), fabric)
+    work.cache.parts.clear()
+    return work
+
+
+def _backward(loss: Tensor, fabric: Any) -> None:
+    if not loss.requires_grad:
+        return
+    if fabric is not None:
+        fabric.backward(loss)
+    else:
+        loss.backward()
+
+
+def _no_sync(module: nn.Module, fabric: Any, enabled: bool) -> AbstractContextManager[Any]:
+    """Gradients stay on each process until the last part."""
+    if not enabled or world_size() == 1:
+        return nullcontext()
+    if fabric is not None:
+        return fabric.no_backward_sync(module)
+    return module.no_sync() if hasattr(module, "no_sync") else nullcontext()
+
+
+def _drop_unreached(inner: Step, presence: Presence) -> None:
+    """The wrappers fill in zeros for parameters that nothing used; with those, weight decay would still move them."""
+    reached = {id(p) for p in inner.objectives.parameters()}
+    for stream in inner.streams:
+        if presence.count(stream):
+            for part in (inner.model.tower(stream), inner.model.projection(stream)):
+                reached |= {id(p) for p in part.parameters()}
+    for parameter in inner.parameters():
+        if id(parameter) not in reached:
+            parameter.grad = None
+
+
+def _output(inner: Step, work: Work) -> StepOutput:
+    """Global numbers, with one small all-reduce and one copy to the CPU."""
+    assert work.total is not None
+    values = all_sum(torch.stack([work.total, *work.terms.values()])).tolist()
+    return StepOutput(
+        loss=values[0],
+        terms=dict(zip(work.terms, values[1:])),
+        pairs={name: work.presence.count(*streams) for name, streams in inner.objectives.edges.items()},
+        finite=bool(torch.isfinite(torch.tensor(values)).all()),
+        context=work.context,
+    )

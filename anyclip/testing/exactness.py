@@ -1,0 +1,269 @@
+"""Proof that a global batch means the same thing everywhere.
+
+One process with one pass is the reference; several processes (DDP, FSDP2), micro-batches, rows that lack streams and a
+process without rows must give its loss and gradients. `python -m anyclip.testing.exactness -n 2 -n 4` prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from anyclip.config import config_from_dict
+from anyclip.data.batch import Batch, Part
+from anyclip.distributed import block, rank, single_process, world_size
+from anyclip.model import build_model
+from anyclip.objectives import build_objectives
+from anyclip.step import Step, StepOutput, shard, train_step
+
+SIZE = 14  # global rows: not a multiple of 4 processes
+PARTS = 3
+STREAMS = ("a", "b", "c")
+PATTERNS = ("all", "some", "none", "few")
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison. variant: plain, dropout, frozen (a tower), shared (a tower and a scale of two streams)."""
+
+    strategy: str
+    loss: str
+    variant: str
+    pattern: str
+    parts: int
+    world: int = 1
+    errors: tuple[tuple[str, float], ...] = ()  # loss, grad, scale, bias: relative to the reference
+
+    @property
+    def worst(self) -> float:
+        return max((e if e == e else float("inf") for _, e in self.errors), default=float("inf"))
+
+    def __str__(self) -> str:
+        numbers = "  ".join(f"{name} {error:.1e}" for name, error in self.errors)
+        head = (
+            f"{self.world} x {self.strategy:<6} {self.loss:<8} {self.variant:<8} {self.pattern:<5} parts {self.parts}"
+        )
+        return f"{head}   {numbers}"
+
+
+def build(loss: str, variant: str) -> Step:
+    """Three streams, two pairs, float64; first weights are the same on every process."""
+    options = {"size": 4, "width": 6, "depth": 2, "dropout": 0.3 if variant == "dropout" else 0.0}
+    towers: dict[str, Any] = {s: {"name": "toy/mlp", "options": options, "projection": "mlp"} for s in STREAMS}
+    if variant == "frozen":
+        towers["b"] |= {"freeze": True}
+        towers["c"] |= {"freeze": ["blocks.0"], "freeze_projection": True}
+    if variant == "shared":
+        towers["c"] = {"ref": "a", "projection": "linear"}
+    share = {"share": "all"} if variant == "shared" else {}
+    edge: dict[str, Any] = {"loss": loss, "scale": {"init": 4.0, **share}}
+    if loss == "siglip":
+        edge["bias"] = {"init": -1.5, **share}
+    pairs = [{"pair": ["a", "b"], **edge}, {"pair": ["b", "c"], "weight": 0.7, **edge}]
+    config = config_from_dict({"model": {"dim": 5, "towers": towers}, "objectives": pairs})
+    model = build_model(config.model, seed=1)
+    return Step(model, build_objectives(config, model), seed=3).double().train()
+
+
+def present(pattern: str, world: int) -> dict[str, Tensor]:
+    """[SIZE] bool per stream. some: rows lack streams; none: a process has none; few: one complete row, one absent."""
+    generator = torch.Generator().manual_seed(7)
+    have = {s: torch.rand(SIZE, generator=generator) < 0.7 for s in STREAMS}
+    if pattern == "all":
+        return {s: torch.ones(SIZE, dtype=torch.bool) for s in STREAMS}
+    if pattern == "none":
+        start, stop = block(SIZE, 1, max(world, 2))
+        for mask in have.values():
+            mask[start:stop] = False
+    if pattern == "few":
+        have["c"][:] = False
+        have["b"] = ~have["a"]
+        have["b"][have["a"].nonzero()[0]] = True
+    return have
+
+
+def make_batch(pattern: str, parts: int, world: int, *, index: int, of: int) -> Batch:
+    """Rows of process `index` of `of`, cut into parts; the pattern is the one for `world` processes."""
+    generator = torch.Generator().manual_seed(11)
+    values = {s: torch.randn(SIZE, 4, generator=generator, dtype=torch.float64) for s in STREAMS}
+    have = present(pattern, world)
+    start, stop = block(SIZE, index, of)
+    made = []
+    for i in range(parts):
+        first, last = (start + edge for edge in block(stop - start, i, parts))
+        rows = {s: have[s][first:last].nonzero()[:, 0] + first for s in STREAMS}
+        made.append(Part({s: values[s][r] for s, r in rows.items() if len(r)}, rows))
+    return Batch(made, SIZE, (start, stop))
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor | None]:
+    """Whole gradients by parameter name; every process calls it together."""
+    found = {}
+    for name, parameter in module.named_parameters():
+        grad = parameter.grad
+        found[name] = grad.full_tensor() if hasattr(grad, "full_tensor") else grad  # type: ignore[union-attr]
+    return {n: None if g is None else g.detach().clone() for n, g in found.items()}
+
+
+def errors(got: tuple[StepOutput, dict], want: tuple[StepOutput, dict]) -> tuple[tuple[str, float], ...]:
+    """Largest differences, relative to the size of what is compared (of all tower gradients together)."""
+    found = {"loss": abs(got[0].loss - want[0].loss) / max(1.0, abs(want[0].loss))}
+    found["loss"] = max([found["loss"], *(abs(v - got[0].terms[k]) for k, v in want[0].terms.items())])
+    groups = {"scale": "log_scale", "bias": "objectives"}
+    size: dict[str, float] = {}
+    worst: dict[str, float] = {}
+    for name, grad in want[1].items():
+        kind = next((k for k, word in groups.items() if word in name), "grad")
+        other = got[1][name]
+        if grad is None or other is None:
+            worst[kind] = max(worst.get(kind, 0.0), 0.0 if grad is other else float("inf"))
+            continue
+        worst[kind] = max(worst.get(kind, 0.0), float((grad - other).abs().max()))
+        size[kind] = max(size.get(kind, 0.0), float(grad.abs().max()))
+    return tuple({**found, **{k: e / max(size.get(k, 0.0), 1e-3) for k, e in worst.items()}}.items())
+
+
+def compare(strategies: Sequence[str], *, accelerator: str = "cpu", world: int | None = None) -> Iterator[Case]:
+    """Every case on the processes of the running group; each process computes the reference by itself.
+
+    strategies: `ddp`, `fsdp`, or `single` for one process. world: the number of processes that `none` is made for.
+    """
+    for strategy in strategies:
+        for variant in ("plain", "dropout", "frozen", "shared"):
+            for loss in ("infonce", "siglip"):
+                yield from _compare(Case(strategy, loss, variant, "", 0, world_size()), accelerator, world)
+
+
+def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
+    fabric = _fabric(case.strategy, accelerator)
+    step = build(case.loss, case.variant)
+    module = fabric.setup(step) if fabric is not None else step
+    world = world or world_size()
+    for number, pattern in enumerate(PATTERNS):  # consecutive steps of one wrapped module
+        for parts in (PARTS,) if case.variant == "dropout" else (1, PARTS):
+            batch = make_batch(pattern, parts, world, index=rank(), of=world_size())
+            if fabric is not None:
+                batch = batch.to(fabric.device)
+            if case.variant == "dropout":  # draws depend on the cut: the reference keeps the graph of the same parts
+                want = train_step(module, batch, fabric=fabric, step=number, cached=False), gradients(step)
+            else:
+                want = _reference(case, pattern, world, number)
+            got = train_step(module, batch, fabric=fabric, step=number), gradients(step)
+            want = want[0], {k: None if g is None else g.to(batch_device(got[1])) for k, g in want[1].items()}
+            yield replace(case, pattern=pattern, parts=parts, errors=errors(got, want))
+
+
+def batch_device(grads: dict[str, Tensor | None]) -> torch.device:
+    return next((g.device for g in grads.values() if g is not None), torch.device("cpu"))
+
+
+def _reference(case: Case, pattern: str, world: int, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
+    with single_process():
+        step = build(case.loss, case.variant)
+        output = train_step(step, make_batch(pattern, 1, world, index=0, of=1), step=number)
+        return output, gradients(step)
+
+
+def _fabric(strategy: str, accelerator: str) -> Any:
+    if strategy == "single":
+        return None
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+
+    chosen = {
+        "ddp": lambda: DDPStrategy(),
+        "fsdp": lambda: ModelParallelStrategy(
+            parallelize_fn=shard, data_parallel_size=world_size(), tensor_parallel_size=1
+        ),
+    }[strategy]()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=world_size() // local, strategy=chosen)
+    fabric.launch()
+    return fabric
+
+
+def spawn(world: int, *, strategies: Sequence[str] = ("ddp", "fsdp"), target: Any = None) -> list[Case]:
+    """The cases on `world` gloo processes of this machine. Raises RuntimeError with the traceback of one that fails."""
+    context = torch.multiprocessing.get_context("spawn")
+    results = context.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [(r, world, f"{folder}/store", tuple(strategies), results, target) for r in range(world)]
+        processes = [context.Process(target=_work, args=a, daemon=True) for a in arguments]
+        for process in processes:
+            process.start()
+        try:
+            return _collect(results, processes)
+        finally:
+            for process in processes:
+                process.join(10)
+                if process.is_alive():
+                    process.kill()
+                    process.join()
+
+
+def _collect(results: Any, processes: Sequence[Any]) -> list[Case]:
+    cases: list[Case] = []
+    for _ in processes:
+        while True:
+            try:
+                kind, value = results.get(timeout=2)
+                break
+            except queue.Empty:
+                if all(not p.is_alive() for p in processes):
+                    raise RuntimeError("the processes ended without a result") from None
+        if kind == "error":
+            for process in processes:
+                process.kill()
+            raise RuntimeError(value)
+        cases += value
+    return cases
+
+
+def _work(index: int, world: int, store: str, strategies: Sequence[str], results: Any, target: Any) -> None:
+    import traceback
+
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(index), LOCAL_RANK=str(index), WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")  # not used: the group meets in a file
+    try:
+        dist.init_process_group("gloo", init_method=f"file://{store}", rank=index, world_size=world)
+        found = list((target or compare)(strategies))
+        results.put(("cases", found if index == 0 else [c for c in found if c.worst > TOLERANCE]))
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:
+        results.put(("error", f"process {index} of {world}:\n{traceback.format_exc()}"))
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every case; 1 when any is not exact."""
+    parser = argparse.ArgumentParser(description="Compare gradients of several processes with those of one.")
+    parser.add_argument("-n", "--processes", type=int, action="append", help="number of gloo processes; repeatable")
+    chosen = parser.parse_args(arguments)
+    cases = list(compare(["single"], world=2))
+    for world in chosen.processes or [2, 4]:
+        cases += spawn(world)
+    print(table(cases))
+    return int(any(c.worst > TOLERANCE for c in cases))
+
+
+def table(cases: Sequence[Case]) -> str:
+    lines = [str(c) + ("" if c.worst <= TOLERANCE else "   WRONG") for c in cases]
+    wrong = sum(c.worst > TOLERANCE for c in cases)
+    return "\n".join([*lines, f"{len(cases)} cases, {wrong} wrong, largest error {max(c.worst for c in cases):.1e}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
