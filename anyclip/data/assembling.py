@@ -151,7 +151,7 @@ class _Found:
 
 def _field_of(name: str, cells: list[_Cell], found: _Found) -> tuple[Tensor, Any]:
     """(global rows, collated values); a value whose shape is not the batch's most common one is broken."""
-    shapes = ["text" if isinstance(cell.value, str) else str(list(cell.value.shape)) for cell in cells]
+    shapes = ["a string" if isinstance(cell.value, str) else str(list(cell.value.shape)) for cell in cells]
     usual = max(dict.fromkeys(shapes), key=shapes.count)
     for cell, shape in zip(cells, shapes):
         if shape != usual:
