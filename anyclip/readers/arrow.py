@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from anyclip.errors import DataError
 from anyclip.readers.paths import cache_folder, digest_file
+from anyclip.readers.shared import share, unshare
 from anyclip.readers.where import Where
 
 IN_MEMORY = 1 << 24
@@ -77,10 +78,12 @@ class ArrowTable:
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_ends")}
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_ends")}
+        return {**state, "rows": None if self.rows is None else share(self.rows)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self.rows = unshare(self.rows)
         self._prepare()
 
     def _filter(self, where: Where) -> np.ndarray:

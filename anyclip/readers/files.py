@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections import OrderedDict
 from io import FileIO
 
 
+def _quarter_of_allowed() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(512, soft // 4)) if soft > 0 else 512
+
+
 class FilePool:
-    """`pread` on the most recently used files; keeps at most `limit` of them open.
+    """`pread` on the most recently used files; keeps at most `limit` of them open (a quarter of what the process may
+    open, at most 512).
 
     Positioned reads share no offset, so that forked workers and threads may use the same descriptors. A file that
     falls out of the pool closes when its last read is done (the reader holds a reference). Pickled empty.
     """
 
-    def __init__(self, limit: int = 64):
-        self.limit = limit
+    def __init__(self, limit: int | None = None):
+        self.limit = limit or _quarter_of_allowed()
         self._open: OrderedDict[str, FileIO] = OrderedDict()
 
     def __getstate__(self) -> dict[str, int]:

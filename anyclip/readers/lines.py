@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator
@@ -13,11 +11,8 @@ import numpy as np
 
 from anyclip.errors import BadSample, DataError
 from anyclip.readers.files import FilePool
-from anyclip.readers.paths import cache_folder
+from anyclip.readers.shared import share, unshare
 from anyclip.readers.where import Where
-
-SPILL = 1 << 23
-"""An index above 8 MiB is handed to loader workers as a memory-mapped file, not copied into each."""
 
 
 class LineTable(ABC):
@@ -91,27 +86,11 @@ class LineTable(ABC):
         return len(self._index)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        if self._index.nbytes > SPILL and not isinstance(self._index, np.memmap):
-            state["_index"] = self._spill()
-        elif isinstance(self._index, np.memmap):
-            state["_index"] = str(self._index.filename)
-        return state
+        return {**self.__dict__, "_index": share(self._index)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if isinstance(self._index, str):
-            self._index = np.load(self._index, mmap_mode="r")
-
-    def _spill(self) -> str:
-        digest = hashlib.blake2b(np.ascontiguousarray(self._index), digest_size=12).hexdigest()
-        path = cache_folder() / "rows" / f"{digest}.npy"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{digest}.{os.getpid()}.npy")
-            np.save(part, self._index)
-            os.replace(part, path)
-        return str(path)
+        self._index = unshare(self._index)
 
     def sample_id(self, row: int) -> str:
         return f"{self.name}:{int(self._index[row, 2])}"

@@ -90,7 +90,17 @@ def remote_stamp(url: str) -> dict[str, Any]:
         raise DataError("not found.", where=url) from error
     except Exception as error:  # every file system has exceptions of its own
         raise DataError(f"cannot be read: {type(error).__name__}: {error}", where=url) from error
-    keys = ("etag", "ETag", "mtime", "LastModified", "last_modified", "created", "md5Hash")
+    keys = (
+        "etag",
+        "ETag",
+        "mtime",
+        "LastModified",
+        "Last-Modified",
+        "Content-MD5",
+        "last_modified",
+        "created",
+        "md5Hash",
+    )
     stamp = {key: str(info[key]) for key in keys if info.get(key)}
     return {"size": info.get("size"), **stamp}
 
