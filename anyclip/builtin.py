@@ -91,6 +91,7 @@ def anyclip_evaluations():
             target=f"anyclip.evaluation.{name}:{cls}",
             options=f"anyclip.evaluation.options:{cls}Options",
             summary=summary,
+            pair=name == "retrieval",
         )
 
 

@@ -84,9 +84,13 @@ class ReaderSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSpec(Spec):
-    """Numbers from a trained model: target is an `Evaluation` class."""
+    """Numbers from a trained model: target is an `Evaluation` class.
+
+    pair: whether it reads the config's `pair`; a config that gives one to an evaluation without is refused.
+    """
 
     kind: ClassVar[str] = "evaluation"
+    pair: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

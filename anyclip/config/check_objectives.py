@@ -14,7 +14,6 @@ from anyclip.errors import PluginError
 from anyclip.specs import LossSpec, ObjectiveSpec
 
 _OF_PAIRS = ("loss", "similarity", "scale", "bias")
-_STREAM_OPTIONS = ("stream", "streams", "pair")  # options of an objective that name streams, by convention
 
 
 def check_objectives(checking: Checking) -> set[str] | None:
@@ -26,15 +25,17 @@ def check_objectives(checking: Checking) -> set[str] | None:
         key = ("objectives", i)
         if objective.pair is not None and objective.name is not None:
             checking.add(key, "has both pair and name; an objective is a loss on a pair, or a named one.")
+            told = False
         elif objective.pair is not None:
-            _check_pair(checking, objective, key)
+            told = _check_pair(checking, objective, key) and told
             used |= {name.partition("#")[0] for name in objective.pair}
         elif objective.name is not None:
             found = _check_named(checking, objective, key)
+            told = bool(found) and told
             used |= found
-            told = told and bool(found)
         else:
             checking.add(key, "needs a pair of streams, or the name of an objective.", (*key, "pair"), (*key, "name"))
+            told = False
     for what in ("scale", "bias"):
         _check_shared(checking, what)
     if objectives and all(o.name is not None for o in objectives) and checking.config.pair_reduction != "sum":
@@ -42,14 +43,16 @@ def check_objectives(checking: Checking) -> set[str] | None:
     return used if told else None
 
 
-def _check_pair(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
-    checking.pair(objective.pair, (*key, "pair"))
+def _check_pair(checking: Checking, objective: ObjectiveConfig, key: Key) -> bool:
+    """A loss on a pair. False when its streams are not there."""
+    there = checking.pair(objective.pair or [], (*key, "pair"))
     checking.idle((*key, "options"), "a pair has none; options of the loss stand under loss.")
     for kind in ("loss", "similarity"):
         part, part_key = named(getattr(objective, kind)), (*key, kind)
         name_key = (*part_key, "name") if checking.wrote((*part_key, "name")) else part_key
         checking.part(kind, part.name, part.options, name_key, (*part_key, "options"))
     _check_scalars(checking, objective, key)
+    return there
 
 
 def _check_scalars(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
@@ -108,11 +111,7 @@ def _check_named(checking: Checking, objective: ObjectiveConfig, key: Key) -> se
     if isinstance(spec, ObjectiveSpec) and not spec.cacheable and checking.config.train.micro_batch is not None:
         message = f"the objective {objective.name} runs towers again, which micro_batch cannot repeat exactly."
         checking.add(("train", "micro_batch"), message, (*key, "name"))
-    for option in _STREAM_OPTIONS:
-        value = objective.options.get(option)
-        for name in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
-            if isinstance(name, str):
-                checking.stream(name, (*key, "options", option))
+    checking.stream_options(objective.options, (*key, "options"))
     found = set(texts(built)) | set(texts(objective.options))
     checking.asked |= found
     return {name.partition("#")[0] for name in found} & set(checking.streams)

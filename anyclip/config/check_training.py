@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from anyclip.config.check_objectives import texts
 from anyclip.config.checking import Checking
+from anyclip.errors import PluginError
+from anyclip.specs import EvaluationSpec
 
 # settings of the optimizer that only some of them read
 _READ_BY = {"momentum": ("sgd",), "betas": ("adamw", "adam", "lion", "lamb"), "eps": ("adamw", "adam", "lamb")}
@@ -70,8 +72,22 @@ def check_evaluations(checking: Checking) -> None:
     """Check the evaluations: name, pair, options, and that there is data for them."""
     for i, evaluation in enumerate(checking.config.eval):
         key = ("eval", i)
-        checking.pair(evaluation.pair, (*key, "pair"))
+        if evaluation.pair is not None and _reads_pair(checking, evaluation.name):
+            checking.pair(evaluation.pair, (*key, "pair"))
+        elif evaluation.pair is not None:
+            checking.idle(
+                (*key, "pair"), f"{evaluation.name} takes none; `anyclip options {evaluation.name}` lists its options."
+            )
+        checking.stream_options(evaluation.options, (*key, "options"))
         built = checking.part("evaluation", evaluation.name, evaluation.options, (*key, "name"), (*key, "options"))
         checking.asked |= set(texts(built)) | set(texts(evaluation.options))
     if checking.config.eval and checking.config.data.train and not checking.config.data.val:
         checking.idle(("eval",), "there is no data.val to evaluate on.", ("data", "val"))
+
+
+def _reads_pair(checking: Checking, name: str) -> bool:
+    try:
+        spec = checking.registry.spec("evaluation", name)
+    except PluginError:
+        return True
+    return not isinstance(spec, EvaluationSpec) or spec.pair

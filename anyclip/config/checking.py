@@ -63,16 +63,23 @@ class Checking:
             return False
         return True
 
-    def pair(self, pair: list[str] | None, key: Key) -> None:
-        """Check two different stream references."""
-        if pair is None:
-            return
+    def pair(self, pair: list[str], key: Key) -> bool:
+        """Check two different stream references; False when a stream is not there."""
         if len(pair) != 2:
             self.add(key, f"takes two streams, not {len(pair)}.")
-            return
+            return False
         found = [self.stream(name, (*key, i)) for i, name in enumerate(pair)]
         if all(found) and pair[0] == pair[1]:
             self.add(key, f"compares {pair[0]} with the very same values; write {pair[0]}#1 for a second view.")
+        return all(found)
+
+    def stream_options(self, options: dict[str, Any], key: Key) -> None:
+        """Check the streams named by options that are called `stream`, `streams`, `pair` or `..._stream`."""
+        for option, value in options.items():
+            if option in ("stream", "streams", "pair") or option.endswith(("_stream", "_streams")):
+                for name in value if isinstance(value, list) else [value]:
+                    if isinstance(name, str):
+                        self.stream(name, (*key, option))
 
     def part(self, kind: str, name: str, options: dict[str, Any], key: Key, options_key: Key) -> Any:
         """Check a registered part and its options. Returns its built options, or None."""

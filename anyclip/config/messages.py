@@ -103,6 +103,10 @@ def _issue(cls: type, data: Any, key: Key, found: list[Mapping[str, Any]], noun:
     if error["type"] in _BOUNDS:
         wanted = " and ".join(_BOUNDS[e["type"]].format_map(_tidy(e.get("ctx"))) for e in found if e["type"] in _BOUNDS)
         return Issue(key, f"must be {wanted}, not {show(value)}.")
+    if error["type"] in ("too_short", "too_long"):
+        bound = context.get("min_length", context.get("max_length"))
+        few = "at least" if error["type"] == "too_short" else "at most"
+        return Issue(key, f"must have {few} {bound} item{'s' if bound != 1 else ''}, not {context['actual_length']}.")
     if error["type"] in ("value_error", "assertion_error"):
         text = str(context.get("error", error["msg"]))
         return Issue(_relation_key(cls, key, value, text), _sentence(text), relation=True)

@@ -124,7 +124,10 @@ class _Walker:
     def value(self, node: Any, key: Key) -> Any:
         self.source.lines.setdefault(key, node.start_mark.line + 1)
         if id(node) in self.open:
-            self.complain(node, key, "an alias inside its own anchor")
+            line = self.source.lines[key]
+            self.source.problems.append(
+                Problem(f"{self.source.name}:{line}", dotted(key), "an alias inside its own anchor")
+            )
             return None
         self.open.append(id(node))
         try:

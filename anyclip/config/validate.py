@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -55,7 +56,7 @@ def check_dataclass(cls: type, data: Any, *, noun: str = "", salvage: bool = Fal
         dropped += [issue.key for issue in found]
         plain = leave_out(plain, found)
         value, found = _validate(cls, plain, noun)
-        issues += [issue for issue in found if issue.relation and not _mentions(issue, dropped)]
+        issues += [issue for issue in found if issue.relation and not _mentions(issue, issues)]
     if dropped and not salvage:
         value = None
     return Checked(value, issues, dropped)
@@ -95,9 +96,10 @@ def _copy(value: Any) -> Any:
     return [_copy(v) for v in value] if isinstance(value, list) else value
 
 
-def _mentions(issue: Issue, dropped: list[Key]) -> bool:
+def _mentions(relation: Issue, others: list[Issue]) -> bool:
     """A relation that reads a value which was left out speaks of the default, not of what the user wrote."""
-    return any(str(key[-1]) in issue.message for key in dropped if key)
+    names = {str(name) for issue in others if issue.key for name in (issue.key[-1], issue.meant) if name}
+    return any(re.search(rf"\b{re.escape(name)}\b", relation.message) for name in names)
 
 
 def _validate(cls: type, plain: Any, noun: str) -> tuple[Any, list[Issue]]:
