@@ -146,8 +146,8 @@ class TarReader(Reader):
             return column
         if modality is None:
             return None
-        spec = get_registry().modality(modality)
-        return ";".join(c for c in self._columns if _suffix(c) in spec.suffixes) or None
+        suffixes = get_registry().modality(modality).suffixes
+        return ";".join(c for c in self._columns if any(f".{c}".endswith(s) for s in suffixes)) or None
 
     def _plan(self, column: str) -> list[tuple[int, str, str | None]]:
         """(place in the table, column, JSON entry) to try in turn."""
