@@ -1,0 +1,91 @@
+"""`anyclip eval RUN`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anyclip.config import load_config
+from anyclip.errors import UserError
+
+if TYPE_CHECKING:
+    from anyclip.evaluation import Result
+
+
+@click.command("eval")
+@click.argument("run", type=click.Path())
+@click.argument("overrides", nargs=-1)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto.")
+@click.option("--out", type=click.Path(file_okay=False), help="Where to write eval/ and report.html. Default: the run.")
+@click.option("--no-report", is_flag=True, help="Write the numbers only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, no_report: bool, as_json: bool) -> int:
+    """Evaluate a run, a checkpoint or a model folder and write its report.
+
+    OVERRIDES are key.path=value over the run's config, such as data.val.0.options.path=other.jsonl. Without `eval` in
+    the config: retrieval between every two streams of the validation data, trained or not. Results go to
+    eval/step-....json in the run.
+    """
+    from anyclip.api.loading import load
+    from anyclip.checkpoint import find_weights
+    from anyclip.evaluation import run_evaluations, save_results
+
+    root, weights = find_weights(run)
+    config = load_config(root / "config.yaml", overrides)
+    model = load(run, device=device)
+    results = run_evaluations(model.joint, config)
+    folder = Path(out) if out else root
+    saved = save_results(folder, results, step=_step(weights))
+    report = None
+    if not no_report:
+        from anyclip.evaluation.report import write_report
+
+        report = write_report(root, out=folder / "report.html", results=saved)
+    if as_json:
+        click.echo(json.dumps(json.loads(saved.read_text()), indent=1))
+        return 0
+    show_results(results)
+    click.echo(f"{saved}" + (f"\n{report}" if report else ""), err=True)
+    return 0
+
+
+def _step(weights: Path) -> int | None:
+    name = weights.name
+    return int(name.removeprefix("step-")) if name.startswith("step-") and name[5:].isdecimal() else None
+
+
+def show_results(results: list[Result]) -> None:
+    """Print every number with its interval and what chance would give."""
+    from anyclip.cli.output import print_table
+
+    rows: list[tuple[str, ...]] = []
+    for result in results:
+        trained = {True: "yes", False: "no", None: ""}[result.info.get("trained")]
+        for name, value in result.numbers.items():
+            rows.append((result.name, name, number(value, name), interval(result, name), chance(result, name), trained))
+    if not rows:
+        raise UserError(
+            "nothing was measured.", hint="The validation data holds no rows with two streams of the model."
+        )
+    print_table(("evaluation", "metric", "value", "95 %", "chance", "trained"), rows, right=(2, 3, 4))
+
+
+def number(value: float | None, name: str) -> str:
+    """Ranks as they are, shares in percent."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.1f}" if name.endswith("rank") else f"{100 * value:.1f} %"
+
+
+def interval(result: Any, name: str) -> str:
+    if name not in result.intervals:
+        return ""
+    low, high = result.intervals[name]
+    return f"{low:.1f}-{high:.1f}" if name.endswith("rank") else f"{100 * low:.1f}-{100 * high:.1f}"
+
+
+def chance(result: Any, name: str) -> str:
+    return number(result.chance[name], name) if name in result.chance else ""
