@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import ModalitySpec, TowerSpec
+from anyclip.specs import ImporterSpec, ModalitySpec, TowerSpec
 
 SUFFIXES = (
     ".png",
@@ -63,4 +63,26 @@ def anyclip_towers():
             target=f"anyclip_image.{name}_tower:{cls}Tower",
             options=f"anyclip_image.options:{cls}Options",
             summary=summary,
+        )
+
+
+@hookimpl
+def anyclip_importers():
+    for name, target, options, summary in (
+        ("openai-clip", "openai_clip:import_openai_clip", "OpenAIClipImport", "OpenAI CLIP: archives and state dicts"),
+        (
+            "open-clip",
+            "open_clip:import_open_clip",
+            "OpenClipImport",
+            "Any open_clip checkpoint, by model name",
+        ),
+        ("transformers-clip", "transformers_pair:import_clip", "TransformersImport", "CLIPModel of transformers"),
+        ("transformers-siglip", "transformers_pair:import_siglip", "TransformersImport", "SiglipModel of transformers"),
+    ):
+        yield ImporterSpec(
+            name=name,
+            target=f"anyclip_image.importers.{target}",
+            options=f"anyclip_image.importers.options:{options}",
+            summary=summary,
+            requires=("anyclip_text",),
         )
