@@ -19,7 +19,7 @@ _PIL = {
     "nearest": Image.Resampling.NEAREST,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_LARGEST = 4  # a full resize of more than this times the window is not made; only the window is computed
+_LARGEST = 16  # a full resize of more than this times the window is not made; only the window is computed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the image towers share: token dropping, layers on request, frozen BatchNorm, layer groups, assets.
+"""What the image towers share: token dropping, layers on request, layer groups, assets.
 
 Each subclass wraps a library's model, whole and unchanged, under the attribute `model`: its parameters are
 `model.<library name>`.
@@ -24,7 +24,6 @@ from anyclip_image.processor import ImageProcessor, Preprocess
 from anyclip_image.tokens import KeepTokens, PatchDrop, to_tokens
 
 _ASSET = "image_tower.json"
-_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 @dataclass
@@ -145,16 +144,6 @@ class ImageTower(Tower):
             raise no_patch_dropout(self.library)
         self._patch_drop = PatchDrop(rate, self.built["prefix"])
         self.model.get_submodule(self.built["site"]).register_forward_hook(self._patch_drop)
-
-    def train(self, mode: bool = True) -> ImageTower:
-        """BatchNorm whose weights are frozen stays in eval mode: its statistics are frozen with them."""
-        super().train(mode)
-        if mode:
-            for module in self.model.modules():
-                frozen = isinstance(module, _NORMS) and module.affine and not module.weight.requires_grad
-                if frozen:
-                    module.eval()
-        return self
 
     def layer_groups(self) -> list[list[str]]:
         """[everything before the first block], [block], ..., [norm, pooling and projection at the end]."""

@@ -39,7 +39,7 @@ class OpenClipTower(ImageTower):
             config, preprocess = _describe(options)
         else:
             config, preprocess = saved["architecture"], saved["preprocess"]
-        model = _build_vision_tower(config["embed_dim"], copy.deepcopy(config["vision_cfg"]), config["quick_gelu"])
+        model = _create(config)
         if load_weights and options.pretrained:
             _load_weights(model, options, config)
         if isinstance(model, TimmModel) and options.image_size is not None:
@@ -64,6 +64,17 @@ class OpenClipTower(ImageTower):
             return pooled, tokens
         x = model.layer4(model.layer3(model.layer2(model.layer1(model.stem(pixels)))))
         return model.attnpool(x), self.as_tokens(x)
+
+
+def _create(config: dict[str, Any]) -> nn.Module:
+    try:
+        return _build_vision_tower(config["embed_dim"], copy.deepcopy(config["vision_cfg"]), config["quick_gelu"])
+    except TypeError as error:
+        if "patch_drop_rate" in str(error):  # a timm trunk that has no tokens
+            raise no_patch_dropout("open_clip") from error
+        raise UserError(f"model: open_clip refuses this vision_cfg: {error}.") from error
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise UserError(f"model: open_clip cannot build this vision_cfg: {error or type(error).__name__}.") from error
 
 
 def _describe(options: OpenClipOptions) -> tuple[dict[str, Any], Preprocess]:

@@ -30,7 +30,7 @@ def preview(value: Any) -> str:
     scale = min(1.0, _SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale)))
     buffer = io.BytesIO()
-    Image.fromarray(resize(pixels, size, "bicubic", by_torch=False)).save(buffer, "JPEG", quality=80)
+    Image.fromarray(resize(pixels, size, "bicubic", by_torch=False)).save(buffer, "JPEG", quality=85, subsampling=0)
     data = base64.b64encode(buffer.getvalue()).decode()
     label = html.escape(name, quote=True)
     return (

@@ -37,14 +37,15 @@ def timm_layout(model: nn.Module) -> Layout:
 
 
 def block_names(model: nn.Module, containers: tuple[str, ...]) -> list[str]:
-    """Children of the first container that there is, or `layer1` ... `layer4`."""
+    """Children of the first container that there is, or the numbered stages of ResNet and ShuffleNet."""
     for name in containers:
         container = getattr(model, name, None)
         if isinstance(container, (nn.Sequential, nn.ModuleList)) and len(container):
             return [f"{name}.{child}" for child, _ in container.named_children()]
-    return [
-        name for name in ("layer1", "layer2", "layer3", "layer4") if isinstance(getattr(model, name, None), nn.Module)
-    ]
+    for stages in (("layer1", "layer2", "layer3", "layer4"), ("stage2", "stage3", "stage4")):
+        if all(isinstance(getattr(model, name, None), nn.Module) for name in stages):
+            return list(stages)
+    return []
 
 
 def timm_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -52,6 +52,9 @@ class TransformersTower(ImageTower):
         else:
             kind = _model_class(options, config)
             model = kind._from_config(config, **_arguments(kind, pooling))
+        for name, parameter in model.named_parameters():
+            if name.endswith("mask_token"):  # serves pretraining only; no image reaches it
+                parameter.requires_grad_(False)
         return _built(model, {"config": _plain(config), "pooling_layer": pooling}, preprocess, options)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -121,9 +124,16 @@ def _model_class(options: TransformersOptions, config: PretrainedConfig) -> type
             )
         return transformers.CLIPVisionModelWithProjection
     try:
-        return AutoModel._model_mapping[type(config)]
+        kind = AutoModel._model_mapping[type(config)]
     except KeyError as error:
-        raise UserError(f"model: transformers has no vision encoder for {config.model_type!r}.") from error
+        raise UserError(f"model: transformers has no encoder for {config.model_type!r}.") from error
+    asked = inspect.signature(kind.forward).parameters.values()
+    needed = [p.name for p in asked if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    others = [name for name in needed if name not in ("self", "pixel_values")]
+    if kind.main_input_name != "pixel_values" or others:
+        reason = f" It also asks for {', '.join(others)}." if others else ""
+        raise UserError(f"model: {config.model_type!r} is not an encoder of plain pixels.{reason}")
+    return kind
 
 
 def _takes_pooling_layer(cls: type[PreTrainedModel]) -> bool:
