@@ -45,6 +45,10 @@ class StepContext(Protocol):
         """Rows of the GLOBAL batch that have all of the streams."""
         ...
 
+    def rows(self, *streams: str) -> Tensor:
+        """Their sorted global row numbers, on the CPU."""
+        ...
+
     def encoding(self, stream: str) -> Encoding:
         """This process's rows, in the order of `batch.rows(stream)`. Raises LookupError where `count(stream)` is 0."""
         ...

@@ -46,6 +46,9 @@ class Context:
     def count(self, *streams: str) -> int:
         return self.presence.count(*streams)
 
+    def rows(self, *streams: str) -> Tensor:
+        return self.presence.rows(*streams)
+
     def encoding(self, stream: str) -> Encoding:
         if stream not in self._encodings:
             raise LookupError(f"no row of this batch has {stream!r}; ask count({stream!r}) first")

@@ -19,6 +19,7 @@ from anyclip.step import rng
 from anyclip.step.context import Context
 from anyclip.step.encoding import Key, device_of, encode, keep, project
 from anyclip.step.inject import inject
+from anyclip.step.reach import Unreached
 from anyclip.towers import Encoding
 
 
@@ -45,6 +46,7 @@ class Work:
         self.total: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
         self.context: Context | None = None
+        self.reached: set[int] | None = None  # ids of parameters; None where the wrapper needs no help
 
 
 class Step(nn.Module):
@@ -56,6 +58,7 @@ class Step(nn.Module):
     def __init__(self, model: JointModel, objectives: Objectives, *, seed: int = 0):
         super().__init__()
         self.model, self.objectives, self.seed = model, objectives, seed
+        self.unreached = Unreached()
 
     @property
     def streams(self) -> list[str]:
@@ -68,6 +71,11 @@ class Step(nn.Module):
             if work.mode == "full":
                 return self._full(work)
             return self._collect(work) if work.mode == "collect" else self._replay(work)
+
+    def kind(self, work: Work) -> object:
+        """What decides which parameters a step reaches, as far as it is known before."""
+        groups = [*((s,) for s in self.streams), *self.objectives.edges.values()]
+        return len(work.batch.parts), *(min(work.presence.count(*streams), 2) for streams in groups)
 
     def _full(self, work: Work) -> Tensor:
         encodings, features = {}, {}

@@ -11,7 +11,7 @@ from anyclip.step.module import Step
 
 
 def shard(step: nn.Module, mesh: Any, **options: Any) -> nn.Module:
-    """Shard each tower's layers, each tower, then the rest; fits Fabric's `ModelParallelStrategy(parallelize_fn=shard)`.
+    """Shard each tower's layers, each tower, then the rest: a `parallelize_fn` of Fabric's `ModelParallelStrategy`.
 
     mesh: a device mesh; the dimension `data_parallel` where it has several. options: as `fully_shard` takes them
     (`mp_policy`, `offload_policy`).

@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anyclip.data import Batch
 from anyclip.distributed import Presence, all_sum, world_size
 from anyclip.errors import UserError
 from anyclip.step.module import Step, Work
 from anyclip.step.output import StepOutput
+from anyclip.step.reach import fills_zeros, reached
 
 
 def train_step(
@@ -22,7 +23,7 @@ def train_step(
 
     module: a `Step`, as it is or wrapped by Fabric, DDP or FSDP. batch: this process's rows, on the module's device;
     more than one part means two passes (GradCache: Gao et al. 2021, arXiv 2101.06983). Earlier gradients are dropped,
-    and parameters that no row of the global batch reached have none (`None`, so an optimizer leaves them alone).
+    and parameters that the global batch did not reach have none (`None`, so an optimizer leaves them alone).
     cached: False keeps the graph of every part instead of the second pass: more memory, a reference to compare with.
     Raises UserError when an objective cannot be cut into parts.
     """
@@ -32,12 +33,13 @@ def train_step(
     presence = Presence.of(streams, {s: batch.rows(s) for s in streams}, batch.size, batch.local)
     for parameter in inner.parameters():
         parameter.grad = None
+    work = Work("full", batch, presence, step)
     if len(batch.parts) == 1 or not cached:
-        work = Work("full", batch, presence, step)
-        _backward(module(work), fabric)
+        _pass(module, work, fabric)
     else:
-        work = _two_passes(module, inner, batch, presence, step, fabric)
-    _drop_unreached(inner, presence)
+        _two_passes(module, inner, work, fabric)
+    if work.reached is not None:
+        inner.unreached.drop([p for p in inner.parameters() if p.requires_grad], work.reached, inner.kind(work))
     return _output(inner, work)
 
 
@@ -56,7 +58,7 @@ def unwrap(module: nn.Module) -> Step:
     return module
 
 
-def _two_passes(module: nn.Module, inner: Step, batch: Batch, presence: Presence, step: int, fabric: Any) -> Work:
+def _two_passes(module: nn.Module, inner: Step, work: Work, fabric: Any) -> None:
     refused = [name for name, _, objective in inner.objectives.terms if not objective.cacheable]
     if refused:
         raise UserError(
@@ -64,21 +66,25 @@ def _two_passes(module: nn.Module, inner: Step, batch: Batch, presence: Presence
             where="train.micro_batch",
             hint="Set it to null.",
         )
-    work = Work("collect", batch, presence, step)
+    work.mode = "collect"
     with torch.no_grad():
         module(work)
     work.mode = "replay"
-    for i in range(len(batch.parts)):
-        work.part = i
-        with _no_sync(module, fabric, i < len(batch.parts) - 1):
-            _backward(module(work), fabric)
+    last = len(work.batch.parts) - 1
+    for work.part in range(last + 1):
+        with _no_sync(module, fabric, work.part < last):
+            _pass(module, work, fabric)
     work.cache.parts.clear()
-    return work
 
 
-def _backward(loss: Tensor, fabric: Any) -> None:
+def _pass(module: nn.Module, work: Work, fabric: Any) -> None:
+    """One forward and backward."""
+    loss = module(work)
     if not loss.requires_grad:
         return
+    inner = unwrap(module)
+    if world_size() > 1 and fills_zeros(module) and not inner.unreached.complete(inner.kind(work)):
+        work.reached = (work.reached or set()) | reached(loss)
     if fabric is not None:
         fabric.backward(loss)
     else:
@@ -92,18 +98,6 @@ def _no_sync(module: nn.Module, fabric: Any, enabled: bool) -> AbstractContextMa
     if fabric is not None:
         return fabric.no_backward_sync(module)
     return module.no_sync() if hasattr(module, "no_sync") else nullcontext()
-
-
-def _drop_unreached(inner: Step, presence: Presence) -> None:
-    """The wrappers fill in zeros for parameters that nothing used; with those, weight decay would still move them."""
-    reached = {id(p) for p in inner.objectives.parameters()}
-    for stream in inner.streams:
-        if presence.count(stream):
-            for part in (inner.model.tower(stream), inner.model.projection(stream)):
-                reached |= {id(p) for p in part.parameters()}
-    for parameter in inner.parameters():
-        if id(parameter) not in reached:
-            parameter.grad = None
 
 
 def _output(inner: Step, work: Work) -> StepOutput:

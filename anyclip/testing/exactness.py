@@ -21,21 +21,27 @@ from torch import Tensor, nn
 
 from anyclip.config import config_from_dict
 from anyclip.data.batch import Batch, Part
-from anyclip.distributed import block, rank, single_process, world_size
+from anyclip.distributed import _Gather, block, rank, single_process, world_size
 from anyclip.model import build_model
-from anyclip.objectives import build_objectives
-from anyclip.step import Step, StepOutput, shard, train_step
+from anyclip.objectives import Objectives, build_objectives
+from anyclip.step import Step, StepOutput, after_step, shard, train_step
+from anyclip.testing.toy_objectives import Queue, TokenMax
 
 SIZE = 14  # global rows: not a multiple of 4 processes
 PARTS = 3
 STREAMS = ("a", "b", "c")
+VARIANTS = ("plain", "dropout", "frozen", "shared", "tokens")
 PATTERNS = ("all", "some", "none", "few")
 TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. variant: plain, dropout, frozen (a tower), shared (a tower and a scale of two streams)."""
+    """One comparison.
+
+    variant: plain, dropout, frozen (towers, whole and in part), shared (a tower and a scale of two streams), tokens (a
+    similarity of tokens, and an objective with a queue and a column of the data).
+    """
 
     strategy: str
     loss: str
@@ -73,7 +79,13 @@ def build(loss: str, variant: str) -> Step:
     pairs = [{"pair": ["a", "b"], **edge}, {"pair": ["b", "c"], "weight": 0.7, **edge}]
     config = config_from_dict({"model": {"dim": 5, "towers": towers}, "objectives": pairs})
     model = build_model(config.model, seed=1)
-    return Step(model, build_objectives(config, model), seed=3).double().train()
+    objectives = build_objectives(config, model)
+    if variant == "tokens":
+        for _, _, edge_objective in objectives.terms:
+            edge_objective.similarity, edge_objective.needs = TokenMax(), TokenMax.needs  # type: ignore[assignment]
+        queue = Queue("a", field="weight", dim=5)
+        objectives = Objectives([*objectives, queue], names=[*objectives.names, "queue"], reduction="mean")
+    return Step(model, objectives, seed=3).double().train()
 
 
 def present(pattern: str, world: int) -> dict[str, Tensor]:
@@ -104,7 +116,8 @@ def make_batch(pattern: str, parts: int, world: int, *, index: int, of: int) -> 
         first, last = (start + edge for edge in block(stop - start, i, parts))
         rows = {s: have[s][first:last].nonzero()[:, 0] + first for s in STREAMS}
         made.append(Part({s: values[s][r] for s, r in rows.items() if len(r)}, rows))
-    return Batch(made, SIZE, (start, stop))
+    weight = torch.rand(SIZE, generator=generator, dtype=torch.float64)
+    return Batch(made, SIZE, (start, stop), fields={"weight": (torch.arange(start, stop), weight[start:stop])})
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor | None]:
@@ -126,6 +139,7 @@ def errors(got: tuple[StepOutput, dict], want: tuple[StepOutput, dict]) -> tuple
     for name, grad in want[1].items():
         kind = next((k for k, word in groups.items() if word in name), "grad")
         other = got[1][name]
+        other = other if other is None or grad is None else other.to(grad.device)
         if grad is None or other is None:
             worst[kind] = max(worst.get(kind, 0.0), 0.0 if grad is other else float("inf"))
             continue
@@ -140,14 +154,14 @@ def compare(strategies: Sequence[str], *, accelerator: str = "cpu", world: int |
     strategies: `ddp`, `fsdp`, or `single` for one process. world: the number of processes that `none` is made for.
     """
     for strategy in strategies:
-        for variant in ("plain", "dropout", "frozen", "shared"):
+        for variant in VARIANTS:
             for loss in ("infonce", "siglip"):
                 yield from _compare(Case(strategy, loss, variant, "", 0, world_size()), accelerator, world)
 
 
 def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
     fabric = _fabric(case.strategy, accelerator)
-    step = build(case.loss, case.variant)
+    step, reference = build(case.loss, case.variant), build(case.loss, case.variant)
     module = fabric.setup(step) if fabric is not None else step
     world = world or world_size()
     for number, pattern in enumerate(PATTERNS):  # consecutive steps of one wrapped module
@@ -158,21 +172,33 @@ def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
             if case.variant == "dropout":  # draws depend on the cut: the reference keeps the graph of the same parts
                 want = train_step(module, batch, fabric=fabric, step=number, cached=False), gradients(step)
             else:
-                want = _reference(case, pattern, world, number)
-            got = train_step(module, batch, fabric=fabric, step=number), gradients(step)
-            want = want[0], {k: None if g is None else g.to(batch_device(got[1])) for k, g in want[1].items()}
-            yield replace(case, pattern=pattern, parts=parts, errors=errors(got, want))
+                want = _reference(reference, pattern, world, number)
+            output = train_step(module, batch, fabric=fabric, step=number)
+            after_step(module, output)
+            yield replace(case, pattern=pattern, parts=parts, errors=errors((output, gradients(step)), want))
 
 
-def batch_device(grads: dict[str, Tensor | None]) -> torch.device:
-    return next((g.device for g in grads.values() if g is not None), torch.device("cpu"))
-
-
-def _reference(case: Case, pattern: str, world: int, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
+def _reference(step: Step, pattern: str, world: int, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
     with single_process():
-        step = build(case.loss, case.variant)
         output = train_step(step, make_batch(pattern, 1, world, index=0, of=1), step=number)
+        after_step(step, output)
         return output, gradients(step)
+
+
+def compare_broken(strategies: Sequence[str]) -> Iterator[Case]:
+    """The plain cases with a gather that forgets what other processes contribute: they must come out wrong."""
+    right = _Gather.backward
+    _Gather.backward = staticmethod(lambda ctx, grad: (right_rows(ctx.counts, grad), None))  # type: ignore[assignment]
+    try:
+        for strategy in strategies:
+            yield from _compare(Case(strategy, "infonce", "plain", "", 0, world_size()), "cpu", None)
+    finally:
+        _Gather.backward = right
+
+
+def right_rows(counts: Sequence[int], grad: Tensor) -> Tensor:
+    start = sum(counts[: rank()])
+    return grad[start : start + counts[rank()]].clone()
 
 
 def _fabric(strategy: str, accelerator: str) -> Any:
