@@ -40,6 +40,8 @@ class JsonlTable(LineTable):
             value = json.loads(text, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             raise BadSample(f"is not valid JSON: {error.msg} at column {error.colno}") from None
+        except ValueError as error:  # a number of more than 4,300 digits
+            raise BadSample(f"is not valid JSON: {error}") from None
         except RecursionError:
             raise BadSample("is nested too deeply") from None
         if not isinstance(value, dict):

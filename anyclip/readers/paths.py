@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from anyclip.errors import DataError, did_you_mean
+from anyclip.errors import DataError, nearest
 
 _URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -47,8 +47,12 @@ def missing_file(path: str, what: str) -> DataError:
     folder = Path(path).parent
     if not folder.is_dir():
         return DataError(f"{what} not found: the folder {folder} does not exist.", where=path)
-    names = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
-    hint = did_you_mean(Path(path).name, names[:1000], noun=f"{folder} holds") if len(names) < 40 else None
+    suffix = Path(path).suffix
+    names = sorted(p.name for p in folder.iterdir() if p.suffix == suffix and not p.name.startswith("."))[:1000]
+    close = nearest(Path(path).name, names)
+    if close is None and not 0 < len(names) <= 10:
+        return DataError(f"{what} not found.", where=path)
+    hint = f"Did you mean {close}?" if close else f"There: {', '.join(names)}."
     return DataError(f"{what} not found.", where=path, hint=hint)
 
 

@@ -21,7 +21,7 @@ def share(array: np.ndarray) -> np.ndarray | str:
     if array.nbytes <= SPILL:
         return array
     array = np.ascontiguousarray(array)
-    digest = hashlib.blake2b(memoryview(array).cast("B"), digest_size=12).hexdigest()
+    digest = hashlib.blake2b(array.data.cast("B"), digest_size=12).hexdigest()
     path = cache_folder() / "rows" / f"{digest}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,9 +19,10 @@ from anyclip.readers.base import Blob, Reader
 from anyclip.readers.files import FilePool
 from anyclip.readers.options import TarOptions
 from anyclip.readers.packed import PackedStrings
-from anyclip.readers.remote import RemoteFile, Window
+from anyclip.readers.remote import RemoteFile
 from anyclip.readers.shards import find_shards, short_names
 from anyclip.readers.shared import share, unshare
+from anyclip.readers.window import Window
 from anyclip.registry import get_registry
 
 _LOG = logging.getLogger(__name__)

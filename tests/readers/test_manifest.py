@@ -191,6 +191,14 @@ def test_a_damaged_row_keeps_its_number(tmp_path):
     assert reasons[3] == "m.jsonl:6: names 't' twice"
 
 
+def test_rows_that_are_hard_to_parse(tmp_path):
+    rows = ['{"n": 1}', '{"n": ' + "1" * 5000 + "}", '{"n": ' + "[" * 200_000 + "}", '{"n": NaN}']
+    made = reader(write(tmp_path / "m.jsonl", "\n".join(rows)))
+    for row in (1, 2):
+        with pytest.raises(BadSample, match=rf"m.jsonl:{row + 1}: is "):
+            made[row]
+
+
 def test_a_damaged_csv_row_keeps_its_number(tmp_path):
     made = reader(write(tmp_path / "m.csv", b'f,t\na,b\na,b,c\na,caf\xe9\na,"x"y\na,b\n'))
     assert len(made) == 5
