@@ -7,7 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def reached(loss: Tensor) -> set[int]:
-    """Ids of the parameters that get a gradient from `loss`, by walking its graph; injected ones without are left out."""
+    """Ids of the parameters that get a gradient from `loss`, by walking its graph."""
     found: set[int] = set()
     seen = set()
     waiting = [loss.grad_fn]

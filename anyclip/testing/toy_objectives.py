@@ -1,4 +1,4 @@
-"""A similarity of tokens and an objective with a queue: what the proof of exactness and tests use beside plain pairs."""
+"""A similarity of tokens and an objective with a queue, for the proof of exactness and for tests."""
 
 from __future__ import annotations
 
