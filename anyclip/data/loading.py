@@ -34,7 +34,7 @@ class TrainData:
         micro_batch: rows per part; None: one part.
         extra_fields: columns that objectives ask for (labels, teacher vectors), in `Batch.fields`.
         base: folder of the config file.
-        pin_memory: batches in page-locked memory, for asynchronous copies to an accelerator.
+        pin_memory: batches in page-locked memory, for asynchronous copies to a CUDA device; nothing without one.
         sampler: another order of samples; default: shuffled passes mixed by weight.
 
     Raises UserError for a dataset that does not fit. Close it, or use it in a `with` block.
@@ -54,13 +54,18 @@ class TrainData:
         pin_memory: bool = False,
         sampler: Sampler | None = None,
     ):
-        self.config, self.rank, self.world, self.pin_memory = config, rank, world, pin_memory
+        self.config, self.rank, self.world = config, rank, world
+        self.pin_memory = pin_memory and torch.cuda.is_available()
         self.sources = open_sources(config.train, streams, extra=extra_fields, base=base)
         self.sizes = {source.name: len(source) for source in self.sources}
-        weights = [source.weight for source in config.train]
-        names, sizes = list(self.sizes), list(self.sizes.values())
-        self._mixture = MixtureSampler(sizes, weights, config.batch_size, seed=seed, mixing=config.mixing, names=names)
-        self.sampler: Sampler = self._mixture if sampler is None else sampler
+        self.sampler: Sampler = sampler or MixtureSampler(
+            list(self.sizes.values()),
+            [source.weight for source in config.train],
+            config.batch_size,
+            seed=seed,
+            mixing=config.mixing,
+            names=list(self.sizes),
+        )
         parts = number_of_parts(config.batch_size, world, micro_batch)
         self._assembler = Assembler(
             self.sources, streams, seed=seed, parts=parts, micro_batch=micro_batch, extra=extra_fields
@@ -70,16 +75,16 @@ class TrainData:
     @property
     def steps_per_epoch(self) -> float:
         """Steps that hold as many rows as one pass over every dataset."""
-        return self._mixture.steps_per_epoch
+        return self.sampler.steps_per_epoch
 
     @property
     def dropped(self) -> dict[str, int]:
         """Rows that one pass over each dataset leaves out because they do not fill a batch."""
-        return dict(zip(self.sizes, self._mixture.dropped))
+        return dict(zip(self.sizes, self.sampler.dropped)) if isinstance(self.sampler, MixtureSampler) else {}
 
     def passes(self, step: int) -> dict[str, float]:
-        """Passes over each dataset before `step`."""
-        return dict(zip(self.sizes, self._mixture.passes(step)))
+        """Passes over each dataset before `step`; empty when the sampler makes none."""
+        return dict(zip(self.sizes, self.sampler.passes(step))) if isinstance(self.sampler, MixtureSampler) else {}
 
     def fingerprint(self) -> str:
         """Digest of the data that the run sees; a resumed run refuses another."""

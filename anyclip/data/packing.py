@@ -37,14 +37,14 @@ def pack(value: Any) -> Packed:
     stream = io.BytesIO()
     pickler = _Pickler(stream)
     pickler.dump(value)
-    views = [memoryview(t.reshape(-1).view(torch.uint8).numpy()) for t in pickler.tensors]
+    views = [t.reshape(-1).view(torch.uint8).numpy().data for t in pickler.tensors]
     views += [buffer.raw() for buffer in pickler.buffers]
     offsets, end = [], 0
     for view in views:
         offsets.append(end)
         end += -(-view.nbytes // _ALIGN) * _ALIGN
     shared = torch.empty(end, dtype=torch.uint8).share_memory_() if end > _INLINE else None
-    target = bytearray(end) if shared is None else memoryview(shared.numpy())
+    target = bytearray(end) if shared is None else shared.numpy().data
     for offset, view in zip(offsets, views):
         target[offset : offset + view.nbytes] = view
     count = len(pickler.tensors)
@@ -59,7 +59,7 @@ def pack(value: Any) -> Packed:
 def unpack(packed: Packed) -> Any:
     """The packed object. Tensors are views of the block, so that an allocator of page-locked memory sees their use."""
     block = _tensor_of(packed.block)
-    memory = memoryview(block.numpy())
+    memory = block.numpy().data
     buffers = [memory[offset : offset + size] for offset, size in packed.buffers]
     tensors = [_view(block, *place) for place in packed.tensors]
     return _Unpickler(io.BytesIO(packed.skeleton), tensors, buffers).load()

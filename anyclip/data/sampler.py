@@ -24,6 +24,11 @@ class Sampler(Protocol):
     holds (clusters that were refreshed); it is called in the training process, ahead of the step by the prefetch.
     """
 
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps that `train.epochs: 1` means."""
+        ...
+
     def batch(self, step: int) -> np.ndarray:
         """int64 [N, 3]: epoch, dataset, row; the same on every process."""
         ...
@@ -39,7 +44,7 @@ class MixtureSampler:
     mixing `batch`: a global batch comes from one dataset. The last rows of a pass that do not fill a batch are left out
     of that pass (`dropped` says how many); each pass is another permutation, so others are left out next time.
     mixing `sample`: every batch holds all datasets by weight. No row is left out: a batch may hold the end of one pass
-    and the start of the next.
+    and the start of the next, so that a row may come twice in that one batch.
 
     Args:
         sizes: rows of each dataset. weights: their shares of batches (or samples); any positive numbers.

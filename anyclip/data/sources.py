@@ -170,9 +170,10 @@ class Source:
         try:
             if type(self.reader).value is not Reader.value:
                 return self.reader.value(row, column, modality=modality)
-            if self._last is None or self._last[0] != row:
-                self._last = (row, self.reader[row])
-            return self._last[1].get(column)
+            last = self._last  # a local name: threads may read rows of their own
+            if last is None or last[0] != row:
+                last = self._last = (row, self.reader[row])
+            return last[1].get(column)
         except (UserError, MemoryError):
             raise
         except Exception as error:

@@ -62,28 +62,28 @@ def family(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGKILL], [signal.SIGTERM]])
-def test_a_killed_trainer_takes_its_workers_along(tmp_path, signals, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_killed_trainer_takes_its_workers_along(tmp_path, number, monkeypatch):
     monkeypatch.setenv("ANYCLIP_TEST_FAMILY", str(tmp_path))
     process, workers = start(tmp_path, "wait")
     assert len(family(tmp_path)) >= 3
-    for number in signals:
-        process.send_signal(number)
+    process.send_signal(number)
     # not reaped yet: a zombie must count as dead
-    end = time.monotonic() + 8
+    end = time.monotonic() + 10
     while time.monotonic() < end and family(tmp_path):
         time.sleep(0.05)
     left = family(tmp_path)
     process.wait()
-    assert not left, f"alive after 8 s: {left} (workers {workers})"
+    assert not left, f"alive after 10 s: {left} (workers {workers})"
 
 
+@pytest.mark.slow
 def test_a_trainer_that_fails_or_ends_without_closing_ends_quickly(tmp_path, monkeypatch):
     monkeypatch.setenv("ANYCLIP_TEST_FAMILY", str(tmp_path))
     for what, code in (("raise", 1), ("end", 0)):
         process, _ = start(tmp_path, what)
-        assert process.wait(timeout=8) == code
-        end = time.monotonic() + 3
+        assert process.wait(timeout=30) == code
+        end = time.monotonic() + 10
         while time.monotonic() < end and family(tmp_path):
             time.sleep(0.05)
         assert not family(tmp_path)

@@ -99,9 +99,9 @@ def test_any_step_first_and_quickly(mixing):
             expected[step] = batch
     for step in reversed(expected):
         assert np.array_equal(make().batch(step), expected[step])
-    start = time.perf_counter()
+    start = time.process_time()
     make().batch(1_000_000)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_the_seed_decides():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,3 +177,13 @@ def test_the_synthetic_reader_renders_any_stream():
 def test_an_unknown_reader_is_a_user_error():
     with pytest.raises(UserError, match="unknown reader"):
         Source(SourceConfig(name="manifesto"), streams=words("x"))
+
+
+def test_threads_read_rows_of_their_own(table):
+    source = Source(table([{"x": str(i), "y": str(i)} for i in range(400)]), streams=words("x", "y"))
+
+    def both(row: int) -> tuple:
+        return source.value(row, "x"), source.value(row, "y")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(both, range(400))) == [(str(i), str(i)) for i in range(400)]
