@@ -75,7 +75,8 @@ class TarReader(Reader):
             window = Window(lambda size, offset: self._files.pread(path, size, offset), _LOCAL_BLOCK)
             read, size, stamp = window.read, status.st_size, f"{status.st_size}:{status.st_mtime_ns}"
             beside = Path(path + ".index.npz")
-            places = [_cached(cache, path)] if self.options.cache else [beside, _cached(cache, path)]
+            own = not self.options.cache and _may_write(beside.parent)
+            places = [beside, _cached(cache, path)] if own else [_cached(cache, path)]
         index = next((i for i in (tarindex.ShardIndex.load(place, stamp) for place in places) if i), None)
         if index is None:
             try:
@@ -217,6 +218,11 @@ class TarReader(Reader):
 
 def _suffix(column: str) -> str:
     return f".{column.rpartition('.')[2]}"
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether the folder's mode lets anybody write: root could write into a read-only folder, and should not."""
+    return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
 def _cached(cache: Path, path: str) -> Path:

@@ -197,6 +197,16 @@ def test_a_folder_that_cannot_be_written_uses_the_cache(shards, own_cache, monke
     assert len(reader(shards)) == 9
 
 
+def test_a_read_only_folder_is_left_as_it_is_even_by_root(shards, own_cache):
+    shards.chmod(0o555)
+    try:
+        assert len(reader(shards)) == 9
+        assert not list(shards.glob("*.npz"))
+        assert len(list((own_cache / "shards").iterdir())) == 3
+    finally:
+        shards.chmod(0o755)
+
+
 def test_nowhere_to_save_the_index_is_a_warning(shards, monkeypatch, caplog):
     def refuse(self, path, stamp):
         raise OSError("disk full")
@@ -286,7 +296,11 @@ def test_a_shard_that_shrinks_after_indexing(shards):
 
 @pytest.fixture
 def broken_shards(broken, tmp_path) -> Path:
-    return Path(shutil.copytree(broken / "shards", tmp_path / "broken"))
+    made = tmp_path / "broken"
+    made.mkdir()
+    for path in (broken / "shards").glob("*.tar"):
+        shutil.copy(path, made)
+    return made
 
 
 def test_shared_good(broken_shards):
