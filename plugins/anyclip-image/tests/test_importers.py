@@ -185,7 +185,7 @@ def test_open_clip_siglip(tmp_path):
     tokenizer = open_clip.SimpleTokenizer(context_length=12, clean="canonicalize")
     assert compare_open_clip(model, theirs, 224, tokenizer) == config.objectives[0].scale.init
     assert named(config.objectives[0].loss).name == "siglip"
-    assert config.objectives[0].bias.init == -10.0
+    assert config.objectives[0].bias.init == theirs.logit_bias.item()
     assert model.processor("image").preprocess.mean == (0.5, 0.5, 0.5)
     assert model.processor("image").preprocess.eval_crop == "squash"
     again, _ = saved_and_opened(tmp_path / "out", model)

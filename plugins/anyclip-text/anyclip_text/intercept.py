@@ -1,4 +1,4 @@
-"""Reach into wrapped models without rewriting them: forward hooks that last for one call."""
+"""Reach into wrapped models without rewriting them: forward hooks that last for one call, and stand-in ids."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from anyclip_text.pooling import last_position
+from anyclip_text.tokenizers.base import TextTokenizer
 
 
 @contextmanager
-def replaced_output(module: nn.Module, value: Tensor) -> Iterator[None]:
-    """Inside the block, `module` returns `value` (in the dtype of its own output)."""
-    handle = module.register_forward_hook(lambda _module, _inputs, output: value.to(output.dtype))
+def given_embeddings(model: nn.Module, table: nn.Embedding, value: Tensor) -> Iterator[None]:
+    """Inside the block, the token embedding of `model` returns `value` (in the dtype of its own output).
+
+    Models that tie embeddings (T5) hold several modules with the weight of `table`; each is covered.
+    """
+    tied = [m for m in model.modules() if isinstance(m, nn.Embedding) and m.weight is table.weight]
+    handles = [m.register_forward_hook(lambda _module, _inputs, output: value.to(output.dtype)) for m in tied]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -49,7 +58,7 @@ def hidden_keys(transformer: nn.Module, dropped: Tensor, heads: int) -> Iterator
     def hook(_module, args, kwargs):
         x = args[0]
         extra = x.shape[1] - dropped.shape[1]
-        keys = nn.functional.pad(dropped, (0, extra)) if extra else dropped
+        keys = functional.pad(dropped, (0, extra)) if extra else dropped
         length = keys.shape[1]
         hidden = keys[:, None, :] & ~torch.eye(length, dtype=torch.bool, device=keys.device)
         added = torch.zeros(hidden.shape, dtype=x.dtype, device=x.device).masked_fill(hidden, float("-inf"))
@@ -65,3 +74,22 @@ def hidden_keys(transformer: nn.Module, dropped: Tensor, heads: int) -> Iterator
         yield
     finally:
         handle.remove()
+
+
+def stand_in(
+    embeds: Tensor, mask: Tensor, tokenizer: TextTokenizer, padding: Tensor, length: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Token embeddings [B, T, W] with mask [B, T] -> (ids, mask, embeds), each padded to `length` tokens.
+
+    Models also read the ids, to find padding, positions and the end of the text: these ids have the special tokens
+    where a text would have them. padding [W]: embedding of the padding id; it fills what the mask leaves out.
+    """
+    extra = length - embeds.shape[1]
+    mask = functional.pad(mask, (0, extra))
+    ids = torch.where(mask, tokenizer.plain_id(), tokenizer.pad_id)
+    for position, special in enumerate(tokenizer.prefix[:length]):
+        ids[:, position] = torch.where(mask[:, position], special, ids[:, position])
+    if tokenizer.eos_id is not None:
+        ids = ids.scatter(1, last_position(mask)[:, None], tokenizer.eos_id)
+    embeds = functional.pad(embeds, (0, 0, 0, extra))
+    return ids, mask, torch.where(mask[..., None], embeds, padding.to(embeds.dtype))

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from anyclip.errors import UserError
 from anyclip.towers import Encoding, Tower
-from anyclip_text.intercept import hidden_keys, recorded_outputs, replaced_output
+from anyclip_text.intercept import given_embeddings, hidden_keys, recorded_outputs, stand_in
 from anyclip_text.open_clip_build import build_text, load_text_weights, text_config, weights_file
 from anyclip_text.options import OpenClipTextOptions
 from anyclip_text.processor import TextProcessor
@@ -128,30 +127,25 @@ class OpenClipText(Tower):
         """Token embeddings [B, T, W] where mask is True, T at most the context length."""
         if context is not None:
             raise UserError("text/open_clip has no cross-attention; it takes no context.")
-        tokenizer = self.processor.tokenizer
-        length = self.processor.context_length if self.processor.fixed else embeds.shape[1]
-        extra = length - embeds.shape[1]
-        mask = nn.functional.pad(mask, (0, extra))
-        ids = torch.where(mask, tokenizer.plain_id(), tokenizer.pad_id)
-        last = mask.long().mul(torch.arange(length, device=mask.device)).argmax(dim=1)
-        if tokenizer.eos_id is not None:
-            ids = ids.scatter(1, last[:, None], tokenizer.eos_id)
-        padding = self._token_embedding().weight[tokenizer.pad_id].to(embeds.dtype)
-        embeds = torch.where(mask[..., None], nn.functional.pad(embeds, (0, 0, 0, extra)), padding)
+        processor = self.processor
+        length = processor.context_length if processor.fixed else embeds.shape[1]
+        padding = self.token_table()[processor.tokenizer.pad_id]
+        ids, mask, embeds = stand_in(embeds, mask, processor.tokenizer, padding, length)
         return self._run(ids, mask, None, (), embeds)
 
     def _run(self, ids, present, dropped, layers, embeds=None) -> Encoding:
         kept = present if dropped is None else present & ~dropped
         with ExitStack() as stack:
             if embeds is not None:
-                stack.enter_context(replaced_output(self._token_embedding(), embeds))
+                stack.enter_context(given_embeddings(self.model, self._token_embedding(), embeds))
             if dropped is not None and self._wraps_transformers:
                 ids = ids.masked_fill(dropped, self.model.config.pad_token_id)
             elif dropped is not None:
                 stack.enter_context(hidden_keys(self.model.transformer, dropped, self.model.heads))
             outputs = stack.enter_context(recorded_outputs(self._blocks(), layers)) if layers else {}
             pooled, tokens = self._call(ids)
-        return Encoding(pooled=pooled, tokens=self._project_tokens(tokens), mask=kept, layers=dict(outputs))
+        found = {depth: hidden[:, : ids.shape[1]] for depth, hidden in outputs.items()}  # without a class token
+        return Encoding(pooled=pooled, tokens=self._project_tokens(tokens), mask=kept, layers=found)
 
     def _call(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         if self._wraps_transformers or self.model.context_length == ids.shape[1]:

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from anyclip.errors import UserError
 from anyclip.towers import Encoding, Tower
-from anyclip_text.intercept import replaced_output
+from anyclip_text.intercept import given_embeddings, stand_in
 from anyclip_text.options import TransformersTextOptions
-from anyclip_text.pooling import last_position, pool_tokens
+from anyclip_text.pooling import pool_tokens
 from anyclip_text.processor import TextProcessor
 from anyclip_text.tokenizers import TextTokenizer, create_tokenizer, saved_tokenizer
 from anyclip_text.transformers_build import (
@@ -35,6 +34,7 @@ from anyclip_text.transformers_layers import group_by_layer
 
 LONGEST_BY_DEFAULT = 512  # some models take 100,000 tokens; captions do not
 SETTINGS_FILE = "anyclip_text.json"
+CLIP_VOCABULARY = 49408
 
 
 class TransformersText(Tower):
@@ -102,6 +102,12 @@ class TransformersText(Tower):
             pool = (folder_pool(source) if source else None) or default_pool(config)
         if pool == "eos" and tokenizer.eos_id not in tokenizer.suffix:
             raise UserError("pool: eos needs a tokenizer that ends texts with a token.", hint="Choose pool: last.")
+        if pool == "default" and isinstance(options.model, dict) and _pools_at_largest(config):
+            raise UserError(  # transformers keeps an old mistake for the id 2: it pools at the largest id instead
+                "CLIP models whose end-of-text id is 2 do not pool at the end of the text.",
+                where="option tokenizer",
+                hint="Choose the tokenizer open_clip or bytes, or pool: eos.",
+            )
         attends = options.attend_padding
         if attends is None:
             attends = "siglip" in config.model_type
@@ -141,13 +147,8 @@ class TransformersText(Tower):
         if context is not None:
             raise UserError("text/transformers takes no context: it has no cross-attention.")
         tokenizer = self.processor.tokenizer  # type: ignore[attr-defined]
-        extra = self.processor.context_length - embeds.shape[1] if self.attend_padding else 0  # type: ignore[attr-defined]
-        mask = F.pad(mask, (0, extra))
-        ids = torch.where(mask, tokenizer.plain_id(), tokenizer.pad_id)
-        if tokenizer.eos_id is not None:
-            ids = ids.scatter(1, last_position(mask)[:, None], tokenizer.eos_id)
-        padding = self.token_table()[tokenizer.pad_id].to(embeds.dtype)
-        embeds = torch.where(mask[..., None], F.pad(embeds, (0, 0, 0, extra)), padding)
+        length = self.processor.context_length if self.attend_padding else embeds.shape[1]  # type: ignore[attr-defined]
+        ids, mask, embeds = stand_in(embeds, mask, tokenizer, self.token_table()[tokenizer.pad_id], length)
         return self._run(ids, mask, None, (), embeds)
 
     def _run(self, ids, present, dropped, layers, embeds=None) -> Encoding:
@@ -157,7 +158,7 @@ class TransformersText(Tower):
             seen = None if dropped is None else ~dropped
         with ExitStack() as stack:
             if embeds is not None:
-                stack.enter_context(replaced_output(self.model.get_input_embeddings(), embeds))
+                stack.enter_context(given_embeddings(self.model, self.model.get_input_embeddings(), embeds))
             output = self.model(
                 input_ids=ids,
                 attention_mask=None if seen is None else seen.long(),
@@ -203,3 +204,7 @@ class TransformersText(Tower):
         self.model.config.save_pretrained(str(folder))
         (folder / SETTINGS_FILE).write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n")
         self.processor.tokenizer.save(folder / "tokenizer")  # type: ignore[attr-defined]
+
+
+def _pools_at_largest(config: Any) -> bool:
+    return config.eos_token_id == 2 and config.model_type.startswith("clip") and config.vocab_size != CLIP_VOCABULARY

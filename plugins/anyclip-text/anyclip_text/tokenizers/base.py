@@ -34,6 +34,6 @@ class TextTokenizer(ABC):
         """Write what `saved_tokenizer(folder)` needs."""
 
     def plain_id(self) -> int:
-        """An id that stands for an ordinary token (a stand-in where embeddings are given instead of ids)."""
+        """An id that stands for an ordinary token."""
         special = {self.pad_id, self.eos_id, self.bos_id, *self.prefix, *self.suffix}
-        return next(i for i in range(self.vocab_size) if i not in special)
+        return next(i for i in range(2, self.vocab_size) if i not in special)  # 0 and 1 are special to many models

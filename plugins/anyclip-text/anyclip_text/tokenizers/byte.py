@@ -9,15 +9,15 @@ from anyclip_text.tokenizers.base import SETTINGS_FILE, TextTokenizer
 
 
 class ByteTokenizer(TextTokenizer):
-    """Ids: 0 padding, 1 begin, 2 end, byte b is 3 + b."""
+    """Ids: 0 padding, byte b is 1 + b, 257 begin, 258 end. The end is the largest id, where CLIP models pool."""
 
-    prefix, suffix = (1,), (2,)
-    bos_id, eos_id = 1, 2
+    prefix, suffix = (257,), (258,)
+    bos_id, eos_id = 257, 258
     vocab_size = 259
     digest = "bytes-1"
 
     def encode(self, text: str) -> list[int]:
-        return [3 + byte for byte in text.encode()]
+        return [1 + byte for byte in text.encode()]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
