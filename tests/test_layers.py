@@ -102,7 +102,7 @@ def test_the_core_names_no_modality():
 def test_no_secret_of_a_machine():
     """No registry host and no path of one machine in what is shipped."""
     host = re.compile("py" + r"pi\.org|python" + r"hosted|debian\." + r"org|npm" + "js|/wo" + r"rk/|/fa" + "rm/")
-    ignored = {".venv", ".git", "runs", "dist", "build"}
+    ignored = {".venv", ".git", "runs", "dist", "build", ".ruff_cache", ".pytest_cache"}
     files = [
         p
         for p in ROOT.rglob("*")
