@@ -27,7 +27,8 @@ def test_registered_without_torch():
         "import sys; from anyclip.registry import get_registry; r = get_registry();"
         "s = r.modality('text'); assert s.string_is_value and s.suffixes == ('.txt',) and s.prompts == ();"
         "assert r.options_class('tower', 'text/open_clip') and r.options_class('tower', 'text/transformers');"
-        "from anyclip.registry.registry import resolve; [resolve(t) for t in (s.decode, s.content_key, s.preview, s.synthetic)];"
+        "from anyclip.registry.registry import resolve;"
+        "[resolve(t) for t in (s.decode, s.content_key, s.preview, s.synthetic)];"
         "bad = {'torch', 'transformers', 'open_clip', 'tokenizers'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
