@@ -50,7 +50,11 @@ class Scalar:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(Spec):
-    """A function of one pair's scores; brings the defaults of the edge's scale and bias (bias None: no bias)."""
+    """A function of one pair's scores.
+
+    scale: default of the edge's scale.
+    bias: default of the edge's bias; None: the loss has none.
+    """
 
     kind: ClassVar[str] = "loss"
     scale: Scalar = Scalar(init=14.285714285714286, max=100.0)

@@ -49,7 +49,9 @@ def _open_data(config: Config, model: JointModel, objectives: Objectives) -> Tra
 
 def _print_parameters(config: Config, rows: list[Parameters]) -> None:
     click.echo(f"Parameters (joint width {config.model.dim})")
-    table = [(r.part, r.name, str(r.width or ""), f"{r.total:,}", f"{r.trainable:,}", f"{r.frozen:,}") for r in rows]
+    table: list[tuple[str, ...]] = [
+        (r.part, r.name, str(r.width or ""), f"{r.total:,}", f"{r.trainable:,}", f"{r.frozen:,}") for r in rows
+    ]
     sums = [sum(getattr(row, field) for row in rows) for field in ("total", "trainable", "frozen")]
     table.append(("all", "", "", *(f"{n:,}" for n in sums)))
     print_table(("part", "class", "width", "parameters", "trainable", "frozen"), table, right=(2, 3, 4, 5))

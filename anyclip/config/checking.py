@@ -40,10 +40,10 @@ class Checking:
         """Whether the file sets this value to something (null, false and empty set nothing)."""
         value: Any = self.given
         for part in key:
-            here = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+            here: Any = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
             if part not in here:
                 return False
-            value = value[part]
+            value = value[part]  # type: ignore[call-overload]
         return not (value is None or value is False or value == {} or value == [])
 
     @property

@@ -52,6 +52,7 @@ def _build(source: Source) -> Config:
     problems = source.problems + [source.problem(issue.key, issue.message) for issue in issues]
     if problems:
         raise ConfigError(_in_order(problems))
+    assert checked.value is not None, "nothing was refused, so it was built"
     return checked.value
 
 

@@ -62,7 +62,7 @@ def _apply(source: Source, path: Key, value: Any, text: str, fresh: set[Key]) ->
     if isinstance(holder, list) and last == len(holder):
         holder.append(value)
     else:
-        holder[last] = value
+        holder[last] = value  # type: ignore[index]
     fresh |= {full[: i + 1] for i, part in enumerate(full) if part == "options"}
     for known in [k for k in (*source.lines, *source.overrides) if k[: len(full)] == full]:
         source.lines.pop(known, None)  # lines of the value that was replaced

@@ -16,7 +16,9 @@ class Named:
     """A registered part by name; a plain string means the name alone."""
 
     name: str
+    """Registry name, such as `infonce`, or `DISTRIBUTION:NAME` when two plugins bring the name."""
     options: dict[str, Any] = field(default_factory=dict)
+    """Options of the part; `anyclip options NAME` lists them."""
 
 
 @dataclass(kw_only=True)
@@ -44,11 +46,13 @@ class TowerConfig:
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the tower; `anyclip options NAME` lists them."""
     projection: ProjectionConfig | Literal["linear", "mlp", "identity"] = "linear"
+    """The layer to the joint width; a name alone, or its settings."""
     share_projection: bool = False
     """With `ref`: use the other stream's projection too."""
     freeze: bool | list[str] = False
     """true: the whole tower; a list: regular expressions searched in its parameter names."""
     freeze_projection: bool = False
+    """The projection keeps its first weights."""
     init: str | None = None
     """A run, model folder or .safetensors file that gives this tower's first weights."""
     checkpointing: bool = False
@@ -72,6 +76,7 @@ class ScaleConfig:
     init: float | None = None
     """First value (the multiplied value: 1/temperature for a scale). Default: the loss's."""
     learn: bool = True
+    """false: it keeps its first value."""
     max: float | None = None
     """Clamp after each step (scale only). Default: the loss's."""
     share: str | None = None
@@ -85,14 +90,19 @@ class ObjectiveConfig:
     pair: list[str] | None = None
     """Two streams to compare; a stream may be compared with itself (`image`, `image#1`)."""
     loss: Named | str = "infonce"
+    """A registered loss: its name, or `{name: ..., options: {...}}`."""
     similarity: Named | str = "cosine"
+    """How the pair is scored: a name, or `{name: ..., options: {...}}`."""
     name: str | None = None
     """A registered objective, instead of `pair`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the named objective."""
     weight: Annotated[float, Ge(0)] = 1.0
+    """Factor of this term in the training loss."""
     scale: ScaleConfig | None = None
+    """What scores are multiplied with (1/temperature). Default: the loss's."""
     bias: ScaleConfig | None = None
+    """What is added to scaled scores, for losses that have one. Default: the loss's."""
 
 
 @dataclass(kw_only=True)
@@ -102,6 +112,7 @@ class SourceConfig:
     name: str
     """Reader: `manifest`, `tar`, `folder`, `huggingface`, `synthetic`, or a plugin's."""
     options: dict[str, Any] = field(default_factory=dict)
+    """Options of the reader; a relative `path` is taken against `base`."""
     fields: dict[str, str] = field(default_factory=dict)
     """Stream or extra field -> column. Default: the column of the same name."""
     weight: Annotated[float, Gt(0)] = 1.0
@@ -113,7 +124,9 @@ class DataConfig:
     """Datasets and loading."""
 
     train: list[SourceConfig] = field(default_factory=list)
+    """Datasets to train on, mixed by weight."""
     val: list[SourceConfig] = field(default_factory=list)
+    """Datasets that evaluations read."""
     batch_size: Positive = 64
     """GLOBAL samples per optimizer step = candidate negatives, whatever the number of processes."""
     workers: Annotated[int, Ge(0)] = 2
@@ -133,8 +146,11 @@ class GroupConfig:
     match: str
     """Regular expression searched in parameter names such as `towers.NAME.blocks.0.weight`, `objectives.0.scale`."""
     lr_scale: Annotated[float, Ge(0)] = 1.0
+    """Factor of the learning rate."""
     weight_decay: Annotated[float, Ge(0)] | None = None
+    """Instead of the optimizer's."""
     freeze: bool = False
+    """true: these parameters keep their first values."""
 
 
 @dataclass(kw_only=True)
@@ -142,13 +158,19 @@ class OptimizerConfig:
     """The optimizer. Weight decay is not applied to biases, norms, scales and other parameters of one axis."""
 
     name: Literal["adamw", "adam", "sgd", "lion", "lamb"] = "adamw"
+    """`lion` and `lamb` come from timm."""
     lr: Annotated[float, Gt(0)] = 1e-3
+    """Highest learning rate; the schedule says how it gets there and falls."""
     weight_decay: Annotated[float, Ge(0)] = 0.1
+    """Weight decay; decoupled from the gradient for adamw and lion."""
     betas: list[Annotated[float, Ge(0), Lt(1)]] = field(default_factory=lambda: [0.9, 0.98])
+    """Two decay rates of running averages; not for sgd."""
     eps: Annotated[float, Gt(0)] = 1e-6
+    """Added to denominators; adamw, adam and lamb only."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     """sgd only."""
     groups: list[GroupConfig] = field(default_factory=list)
+    """Other settings for parameters whose name matches."""
     layer_decay: Annotated[float, Gt(0), Le(1)] | None = None
     """Each layer of a tower learns at this factor of the rate of the layer after it."""
 
@@ -158,7 +180,9 @@ class ScheduleConfig:
     """Learning rate over the steps."""
 
     name: Literal["cosine", "linear", "constant"] = "cosine"
+    """Shape of the fall after the warm-up."""
     warmup_steps: Annotated[int, Ge(0)] = 0
+    """Steps of linear rise to the highest rate."""
     final: Fraction = 0.0
     """Last rate as a share of the first."""
 
@@ -172,26 +196,35 @@ class TrainConfig:
     epochs: Annotated[float, Gt(0)] | None = None
     """Passes over the (weighted) training data."""
     seed: Annotated[int, Ge(0)] = 0
+    """Seed of first weights, sample order, augmentation and dropout."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What to compute on; `auto`: the best that is there."""
     devices: Literal["auto"] | Positive | list[int] = "auto"
     """Processes per node."""
     num_nodes: Positive = 1
+    """Machines of the run."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """`ddp`: whole weights on every process; `fsdp`: weights, gradients and optimizer state shared out."""
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed", "bf16-true"] = "32-true"
+    """Number format; losses are computed in at least 32 bits."""
     micro_batch: Positive | None = None
     """Rows per process at a time: memory only, never the result."""
     compile: bool = False
+    """Compile the towers with torch.compile."""
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
+    """Scale the gradient down to this norm when it is larger."""
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
     """Decay of an exponential moving average of the weights, evaluated and saved beside them."""
     threads: Positive | None = None
     """Compute threads per process on the CPU; part of what makes a run repeat bit for bit."""
     log_every: Positive = 10
+    """Steps between records in metrics.jsonl."""
     validate_every: Positive | None = None
     """Steps between evaluations; always at the end."""
     checkpoint_every: Positive | None = None
     """Steps between checkpoints; always at the end and when a run is stopped."""
     checkpoint_minutes: Annotated[float, Gt(0)] | None = None
+    """Minutes between checkpoints."""
     keep: Positive = 2
     """Checkpoints kept."""
     max_nonfinite: Positive = 10
@@ -207,9 +240,11 @@ class EvalConfig:
     """One evaluation."""
 
     name: str = "retrieval"
+    """A registered evaluation."""
     pair: list[str] | None = None
     """For retrieval: two streams; default: every pair of streams that the validation data holds."""
     options: dict[str, Any] = field(default_factory=dict)
+    """Options of the evaluation; `anyclip options NAME` lists them."""
 
 
 @dataclass(kw_only=True)
@@ -217,13 +252,20 @@ class Config:
     """A run."""
 
     model: ModelConfig
+    """Towers and their joint space."""
     objectives: list[ObjectiveConfig] = field(default_factory=list)
+    """Terms of the training loss."""
     pair_reduction: Literal["sum", "mean", "factorial"] = "sum"
     """How the weighted terms of the edges add up; `factorial` divides by (number of edges)!."""
     data: DataConfig = field(default_factory=DataConfig)
+    """Datasets and loading."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer; its name alone, or its settings."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Learning rate over the steps; its name alone, or its settings."""
     train: TrainConfig = field(default_factory=TrainConfig)
+    """The loop."""
     eval: list[EvalConfig] = field(default_factory=list)
+    """Evaluations on the validation data, during training and by `anyclip eval`."""
     base: str | None = None
     """Folder against which relative paths are taken. Default: the config file's folder."""

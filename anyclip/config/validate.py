@@ -81,7 +81,7 @@ def _leave_out(data: Any, issue: Issue) -> None:
         return
     holder, last = holders[-1], issue.key[-1]
     if isinstance(holder, list) and issue.of_mapping:
-        holder[last] = {}  # keeps the places of the items after it
+        holder[last] = {}  # type: ignore[index]  # keeps the places of the items after it
     elif isinstance(holder, list) and isinstance(holders[-2], dict):
         holders[-2].pop(issue.key[-2], None)  # one bad number or name spoils its list
     elif isinstance(holder, dict) and issue.missing:

@@ -34,7 +34,8 @@ def probe(parts: Iterable[Part], *, timeout: float = 300.0, parallel: int = 2) -
             modules.setdefault(target.partition(":")[0], []).append((label, target))
         light |= {part.spec.options} if part.spec.options else set()
     with ThreadPoolExecutor(parallel) as pool:
-        for module, problems in zip(modules, pool.map(lambda item: _probe_one(*item, light, timeout), modules.items())):
+        results = pool.map(lambda module: _probe_one(module, modules[module], light, timeout), modules)
+        for module, problems in zip(list(modules), results):
             for label, target in modules[module]:
                 found[label] += [text for at, text in problems if at in (target, "")]
     return found

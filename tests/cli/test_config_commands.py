@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from anyclip.config import config_from_dict
 from anyclip.config.describe import describe_dataclass, field_docs
 from anyclip.testing.toy_options import ToyOptions
 
@@ -131,15 +133,28 @@ def test_plan_of_other_settings(anyclip, config):
     assert "The same global batch gives the same gradient" in exact
 
 
-def test_plan_counts_negatives_of_the_datasets_that_bring_a_pair(anyclip, config):
-    config.write_text(
-        config.read_text()
-        .replace("    b: {name", "    c: toy/mlp\n    b: {name")
-        .replace("loss: infonce}\n", "loss: infonce}\n  - {pair: [a, c]}\n")
-        .replace("options: {size: 40}", "options: {size: 40, streams: {}}")
+@pytest.mark.parametrize(
+    ("mixing", "found"),
+    [
+        ("batch", [(("a", "b"), 15, 0.75), (("a", "c"), 15, 1.0)]),
+        ("sample", [(("a", "b"), 11, 1.0), (("a", "c"), 15, 1.0)]),
+    ],
+)
+def test_negatives_come_from_the_datasets_that_bring_the_pair(mixing, found):
+    from anyclip.cli.planning import count_negatives
+
+    sources = [{"name": "synthetic", "weight": 3.0}, {"name": "synthetic", "weight": 1.0}]
+    loaded = config_from_dict(
+        {
+            "model": {"towers": dict.fromkeys("abc", "toy/mlp")},
+            "objectives": [{"pair": ["a", "b"]}, {"pair": ["a", "c"]}],
+            "data": {"train": sources, "batch_size": 16, "mixing": mixing},
+            "train": {"steps": 1},
+        }
     )
-    lines = [" ".join(line.split()) for line in anyclip("plan", config).out.splitlines()]
-    assert "a - c 15 100%" in lines
+    objectives = SimpleNamespace(edges={"a-b": ("a", "b"), "a-c": ("a", "c")})
+    data = SimpleNamespace(sources=[SimpleNamespace(streams="abc"), SimpleNamespace(streams="ac")])
+    assert [(n.pair, n.per_row, n.share) for n in count_negatives(loaded, objectives, data)] == found
 
 
 def test_plan_refuses_what_cannot_be_trained(anyclip, config, tmp_path):
