@@ -43,7 +43,7 @@ def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, 
     if not no_report:
         from anyclip.evaluation.report import write_report
 
-        report = write_report(root, out=folder / "report.html", results=saved)
+        report = write_report(root, out=folder / "report.html", results=saved, config=config)
     if as_json:
         click.echo(json.dumps(json.loads(saved.read_text()), indent=1))
         return 0

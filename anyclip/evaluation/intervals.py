@@ -28,7 +28,10 @@ def bootstrap(
         for name, metric in metrics.items():
             found[name].append(metric(drawn))
     tail = (1 - level) / 2
-    ends = {name: np.quantile(np.concatenate(parts), [tail, 1 - tail]) for name, parts in found.items()}
+    ends = {
+        name: np.quantile(np.concatenate(parts), [tail, 1 - tail], method="inverted_cdf")
+        for name, parts in found.items()
+    }
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 

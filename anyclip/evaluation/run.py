@@ -56,7 +56,7 @@ def run_evaluations(
     edges = _edges(config, similarities or {})
     processes = Processes.of(fabric)
     results: list[Result] = []
-    for source, label in zip(config.data.val, _labels(config.data.val)):
+    for source, label in zip(config.data.val, dataset_labels(config.data.val)):
         data = EvalData(
             source,
             model,
@@ -120,7 +120,7 @@ def _fields(evaluations: Iterable[EvalConfig]) -> list[str]:
     return list(fields)
 
 
-def _labels(sources: list[SourceConfig]) -> list[str]:
+def dataset_labels(sources: list[SourceConfig]) -> list[str]:
     """A short name of each dataset: the stem of its path, or its reader; numbered when they repeat."""
     labels: list[str] = []
     for source in sources:
