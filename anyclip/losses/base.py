@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from anyclip.distributed import world_size
 
-Prepared = Mapping[str, Tensor]  # what a similarity compares: name -> [N, ...]
+Prepared = dict[str, Tensor]  # what a similarity compares: name -> [N, ...]
 Score = Callable[[Prepared, Prepared], "Tensor | tuple[Tensor, Tensor]"]
 
 

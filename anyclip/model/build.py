@@ -70,9 +70,10 @@ def _projections(
     for stream, settings in config.towers.items():
         source = stream
         while config.towers[source].share_projection:
-            if config.towers[source].ref is None:
+            ref = config.towers[source].ref
+            if ref is None:
                 raise UserError("share_projection needs ref.", where=f"model.towers.{source}.share_projection")
-            source = config.towers[source].ref  # type: ignore[assignment]
+            source = ref
         owner_of[stream] = source
         if source == stream:
             with seeded(f"{seed}/projections/{stream}"):

@@ -21,6 +21,8 @@ class PairObjective(Objective):
     Fewer complete rows than the loss's `min_rows` give 0 (with a graph: its gradients are zeros).
     """
 
+    streams: tuple[str, str]
+
     def __init__(
         self,
         streams: tuple[str, str],

@@ -26,4 +26,5 @@ def shard(step: nn.Module, mesh: Any, **options: Any) -> nn.Module:
             if any(True for _ in layer.parameters()):
                 fully_shard(layer, mesh=mesh, **options)
         fully_shard(tower, mesh=mesh, **options)
-    return fully_shard(step, mesh=mesh, **options)
+    fully_shard(step, mesh=mesh, **options)
+    return step

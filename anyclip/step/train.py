@@ -97,7 +97,8 @@ def _no_sync(module: nn.Module, fabric: Any, enabled: bool) -> AbstractContextMa
         return nullcontext()
     if fabric is not None:
         return fabric.no_backward_sync(module)
-    return module.no_sync() if hasattr(module, "no_sync") else nullcontext()
+    no_sync: Any = getattr(module, "no_sync", nullcontext)
+    return no_sync()
 
 
 def _output(inner: Step, work: Work) -> StepOutput:

@@ -81,10 +81,11 @@ def build(loss: str, variant: str) -> Step:
     model = build_model(config.model, seed=1)
     objectives = build_objectives(config, model)
     if variant == "tokens":
-        for _, _, edge_objective in objectives.terms:
+        edges = [objective for _, _, objective in objectives.terms]
+        for edge_objective in edges:
             edge_objective.similarity, edge_objective.needs = TokenMax(), TokenMax.needs  # type: ignore[assignment]
         queue = Queue("a", field="weight", dim=5)
-        objectives = Objectives([*objectives, queue], names=[*objectives.names, "queue"], reduction="mean")
+        objectives = Objectives([*edges, queue], names=[*objectives.names, "queue"], reduction="mean")
     return Step(model, objectives, seed=3).double().train()
 
 
