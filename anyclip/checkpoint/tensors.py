@@ -36,7 +36,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         kept[name] = plain
     kept = _own_storage(kept)
     try:
-        save_file(kept, path, metadata={"format": "pt", _SAME: json.dumps(same)})
+        # one key where possible: the library writes several in random order, and equal states should be equal files
+        save_file(kept, path, metadata={"format": "pt"} | ({_SAME: json.dumps(same)} if same else {}))
     except SafetensorError as error:  # the library hides the OSError in its text
         code = next((c for c in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) if f"os error {c})" in str(error)), None)
         if code is None:

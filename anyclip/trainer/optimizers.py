@@ -98,8 +98,9 @@ def load_optimizer_state(
     unknown = sorted({key.rpartition("//")[0] for key in tensors} - set(by_name) - set(groups))
     if unknown or len(counters) != len(groups):
         raise CheckpointError("the optimizer state is of other parameters: " + ", ".join(unknown[:5]), where=where)
-    for key, value in tensors.items():
+    for key, mapped in tensors.items():
         name, _, field = key.rpartition("//")
+        value = mapped.clone()  # a loaded tensor is a view of the file, which will be deleted while the run goes on
         if name in groups:
             groups[name][field] = value
             continue

@@ -121,7 +121,8 @@ def create_display(mode: Mode = "auto") -> Display:
 def describe(record: Mapping[str, Any]) -> str:
     """The figures of a record that are worth a glance."""
     if "eval" in record:
-        return "  ".join(f"{name} {value:.4g}" for name, value in record["eval"].items())
+        shown = [f"{name} {value:.4g}" for name, value in record["eval"].items()]
+        return "  ".join(shown[:4] + ([f"({len(shown) - 4} more)"] if len(shown) > 4 else []))
     loss = record.get("loss")
     parts = [f"loss {loss:.4f}" if loss is not None else "loss not finite", f"lr {record['lr']:.2e}"]
     parts.append(f"{record['samples_per_s']:.0f} samples/s")

@@ -62,8 +62,9 @@ def begin(config: Config, folder: RunFolder, *, overwrite: bool) -> None:
             )
         shutil.rmtree(folder.path)
     try:
-        folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        _describe(config, folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        _describe(config, folder)  # first: without a config.yaml the folder would not count as a run
+        folder.checkpoints.mkdir()
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror or error}.", where=str(folder.path)) from error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from anyclip.checkpoint import RunFolder
 from anyclip.config import Config, check_trainable
+from anyclip.evaluation.report import write_report
 from anyclip.trainer.agree import on_main, shared
 from anyclip.trainer.checkpoints import load_checkpoint, save_assets
 from anyclip.trainer.fit import fit
@@ -99,11 +99,7 @@ def run(session: Session, notes: list[str]) -> None:
 
 def finish(session: Session, summary: dict[str, Any]) -> None:
     """Write the report and say what came out."""
-    report = None
-    if find_spec("anyclip.evaluation.report"):
-        from anyclip.evaluation.report import write_report
-
-        report = write_report(session.folder.path)
+    report = write_report(session.folder.path)
     losses = [r["loss"] for r in read_metrics(session.folder.metrics) if r.get("loss") is not None]
     summary |= {"loss": losses[-1] if losses else None, "run": str(session.folder.path), "report": str(report)}
     session.display.done(summary)
