@@ -24,7 +24,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     model only; `check_trainable` refuses it.
     """
     source = read_source(path)
-    apply_overrides(source, overrides)
+    apply_overrides(source, [overrides] if isinstance(overrides, str) else overrides)
     config = _build(source)
     folder = Path(path).resolve().parent
     config.base = str(folder / config.base) if config.base else str(folder)

@@ -57,7 +57,8 @@ def read_source(path: str | Path) -> Source:
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "", f"no such file. {_siblings(path)}".rstrip())]) from None
     except IsADirectoryError:
-        raise ConfigError([Problem(str(path), "", "is a folder; a config is one YAML file.")]) from None
+        inside = f" Did you mean {path / 'config.yaml'}?" if (path / "config.yaml").is_file() else ""
+        raise ConfigError([Problem(str(path), "", f"is a folder; a config is one YAML file.{inside}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError(
             [Problem(str(path), "", f"is not UTF-8 text: {error.reason} at byte {error.start}.")]

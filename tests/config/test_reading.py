@@ -96,6 +96,9 @@ def test_files_that_cannot_be_read(tmp_path):
     assert report(tmp_path / "zzz.yaml") == "T/zzz.yaml: no such file. Configs in T: audio-text.yaml."
     assert report(tmp_path / "gone" / "a.yaml") == "T/gone/a.yaml: no such file."
     assert report(tmp_path) == "T: is a folder; a config is one YAML file."
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("x")
+    assert report(tmp_path / "run") == "T/run: is a folder; a config is one YAML file. Did you mean T/run/config.yaml?"
     (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
     assert report(tmp_path / "latin.yaml") == "T/latin.yaml: is not UTF-8 text: invalid start byte at byte 3."
 

@@ -15,7 +15,12 @@ from anyclip.specs import LossSpec
 
 @hookimpl
 def anyclip_losses():
-    yield LossSpec(name="{name}", target="anyclip.losses.infonce:InfoNCE", summary="a loss")
+    yield LossSpec(
+        name="{name}",
+        target="anyclip.losses.infonce:InfoNCE",
+        options="anyclip.losses.options:InfoNCEOptions",
+        summary="a loss",
+    )
 """
 
 

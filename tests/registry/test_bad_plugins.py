@@ -127,6 +127,19 @@ def test_everything_else_works(eight, tmp_path):
     )
 
 
+def test_training_works(eight, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "model: {dim: 8, towers: {a: toy/mlp, b: toy/mlp}}\n"
+        "objectives: [{pair: [a, b], loss: good}]\n"
+        "data: {train: [synthetic], batch_size: 8, workers: 0}\n"
+        f"train: {{steps: 2, accelerator: cpu, devices: 1, log_every: 1, out: {tmp_path / 'run'}}}\n"
+    )
+    anyclip(eight, "train", str(config), "--quiet")
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss" in record] == [1, 2]
+
+
 def test_environment_limits_the_plugins(eight):
     rows = json.loads(anyclip(eight, "plugins", "--json", ANYCLIP_PLUGINS="good,anyclip-clash, gone").stdout)
     assert [row["name"] for row in rows] == ["anyclip", "clash", "good", "gone"]
