@@ -29,9 +29,11 @@ def summary(config: Config) -> str:
     """A config in a few words."""
     towers = [f"{stream} ({tower.name or f'shares {tower.ref}'})" for stream, tower in config.model.towers.items()]
     terms = [f"{named(o.loss).name} on {'-'.join(o.pair)}" if o.pair else str(o.name) for o in config.objectives]
-    length = f"{config.train.steps} steps" if config.train.steps else f"{config.train.epochs:g} epochs"
     if not config.data.train:
         return f"Towers: {', '.join(towers)}. No training data: a model only."
+    train = config.train
+    length = f"{train.steps} steps" if train.epochs is None else f"{train.epochs:g} epochs"
+    return f"Towers: {', '.join(towers)}. No training data: a model only."
     return (
         f"Towers: {', '.join(towers)}. Objectives: {', '.join(terms)}. {length}, batches of {config.data.batch_size}."
     )
