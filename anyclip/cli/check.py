@@ -33,7 +33,6 @@ def summary(config: Config) -> str:
         return f"Towers: {', '.join(towers)}. No training data: a model only."
     train = config.train
     length = f"{train.steps} steps" if train.epochs is None else f"{train.epochs:g} epochs"
-    return f"Towers: {', '.join(towers)}. No training data: a model only."
     return (
         f"Towers: {', '.join(towers)}. Objectives: {', '.join(terms)}. {length}, batches of {config.data.batch_size}."
     )
