@@ -144,7 +144,7 @@ class GroupConfig:
     """Settings for parameters whose name matches; the first match wins."""
 
     match: str
-    """Regular expression searched in parameter names such as `towers.NAME.blocks.0.weight`, `objectives.0.scale`."""
+    """Regular expression searched in names such as `towers.NAME.blocks.0.weight` or `objectives.0.log_scale`."""
     lr_scale: Annotated[float, Ge(0)] = 1.0
     """Factor of the learning rate."""
     weight_decay: Annotated[float, Ge(0)] | None = None
@@ -256,7 +256,7 @@ class Config:
     objectives: list[ObjectiveConfig] = field(default_factory=list)
     """Terms of the training loss."""
     pair_reduction: Literal["sum", "mean", "factorial"] = "sum"
-    """How the weighted terms of the edges add up; `factorial` divides by (number of edges)!."""
+    """How the terms of the edges add up; `mean` divides by K, `factorial` by K!, K = edges the batch has rows enough for."""
     data: DataConfig = field(default_factory=DataConfig)
     """Datasets and loading."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -85,7 +85,7 @@ class Step(nn.Module):
             encodings[stream] = Encoding.cat([e for _, e in parts])
             features[stream] = torch.cat([project(self.model, stream, e, self._key(work, i)) for i, e in parts])
         total = self._total(work, encodings, features)
-        return total * world_size() + self._touch([None] * len(self._reducible()))
+        return total * world_size() + self._touch({})
 
     def _collect(self, work: Work) -> Tensor:
         """Encode every part without grad; then the objectives on copies, whose gradients are kept."""
@@ -143,8 +143,7 @@ class Step(nn.Module):
         replayed = inject(tensors, grads, device_of(self))
         if work.part < len(work.batch.parts) - 1:
             return replayed
-        own = {id(p): work.cache.parameters.get(name) for name, p in self.objectives.named_parameters()}
-        return replayed + self._touch([own.get(id(p)) for p in self._reducible()])
+        return replayed + self._touch(work.cache.parameters)
 
     def _total(
         self, work: Work, encodings: dict[str, Encoding], features: dict[str, Tensor], *, reentry: bool = True
@@ -198,12 +197,16 @@ class Step(nn.Module):
     def _key(self, work: Work, part: int | str) -> Key:
         return self.seed, work.step, part, rank()
 
-    def _reducible(self) -> list[nn.Parameter]:
-        """Parameters that wait for a gradient here: all, but for those that FSDP holds sharded at this point."""
-        return [p for p in self.parameters() if p.requires_grad and not hasattr(p, "to_local")]
+    def _touch(self, grads: dict[str, Tensor | None]) -> Tensor:
+        """Put in the gradients of the objectives' parameters, by name.
 
-    def _touch(self, grads: list[Tensor | None]) -> Tensor:
-        return inject(self._reducible(), grads, device_of(self))
+        With several processes every parameter is named as used, which DDP waits for; but for those that FSDP holds
+        sharded at this point.
+        """
+        own = {id(p): grads.get(name) for name, p in self.objectives.named_parameters()}
+        module = self.objectives if world_size() == 1 else self
+        tensors = [p for p in module.parameters() if p.requires_grad and not hasattr(p, "to_local")]
+        return inject(tensors, [own.get(id(p)) for p in tensors], device_of(self))
 
 
 def _tensors(encoding: Encoding, features: Tensor) -> list[Tensor | None]:

@@ -12,12 +12,20 @@ import torch
 @contextmanager
 def forked() -> Iterator[None]:
     """The state of torch's generators is the same after the block as before it."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def seed(*key: int | str) -> None:
-    """Seed torch's generators on every device."""
+    """Seed torch's generators on the devices in use.
+
+    One by one: `torch.manual_seed` formats a stack trace in each call where CUDA is installed but not used.
+    """
     digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(digest, "big") >> 1)
+    value = int.from_bytes(digest, "big") >> 1
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(value)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(value)
