@@ -1,33 +1,36 @@
 """Rank of the right answer for every query, in both directions, without an N x N matrix.
 
-The scores above the best positive's are counted in tiles: one float32 matmul tile serves both directions, so that the
-time is one matmul plus four comparisons, and the memory is O(N E) for the embeddings plus one tile.
+The scores above the best positive's are counted in tiles: one matmul tile serves both directions, so that the time is
+about one matmul, and the memory is O(N E) for the embeddings plus one tile.
 
 The rule for ranks: `rank = 1 + (negatives scored above the best positive) + (negatives tied with it) / 2`. With several
 positives the best of their ranks counts, and other positives never stand in the way. A model that gives all N
 candidates the same score therefore has rank (N + 1) / 2 everywhere, neither 1 nor N.
 
-Ties are exact. A float32 matmul may give two equal vectors scores that differ in the last bit, depending on where they
-lie in a tile; so float32 only screens: whatever lies within its rounding error of the positive's score is compared
-again in double precision, where scores within 1e-12 (relative to the vectors' lengths) are equal.
+Ranks are exact, ties included. A float32 matmul may give two equal vectors scores that differ in the last bit,
+depending on where they lie in a tile; so matmuls only screen: whatever lies within their rounding error of the
+positive's score is compared again in double precision, where scores within 1e-12 (relative to the vectors' lengths)
+are equal. A screen may therefore be as coarse as the hardware multiplies fast (bf16, TF32): where too many scores lie
+near the threshold, the tile is screened again in float32, and in double precision when that does not tell either.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from anyclip.evaluation.precision import fast_precision, matmul_precision
 from anyclip.evaluation.relation import Relation
 
 _TILE = (512, 1024)
 _TIED = 1e-12
 _PAIRS = 1 << 18  # numbers per side in one double-precision recheck: 2 MB
+_FEW = 512  # rechecking one in so many scores of a tile costs about a float32 matmul of it
 
 
 @dataclass
@@ -40,13 +43,20 @@ class Ranks:
 
 @dataclass
 class _Side:
-    """Thresholds and running counts of one direction's queries."""
+    """Thresholds and running counts of one direction's queries.
 
-    best: Tensor  # double: score of the best positive
-    tied: Tensor  # double: half width of a tie
-    low: Tensor  # float32: below it certainly lower than the best positive
-    high: Tensor  # float32: above it certainly higher
-    above: Tensor  # double: counts; a tie adds 1/2
+    best: double, score of the best positive. tied: double, half width of a tie. above: double, counts; a tie adds 1/2.
+    bands: of each screen (low, high), float32: a score below is certainly lower than the best positive's, above higher.
+    """
+
+    best: Tensor
+    tied: Tensor
+    above: Tensor
+    bands: list[tuple[Tensor, Tensor]]
+
+    def part(self, cut: slice) -> _Side:
+        bands = [(low[cut], high[cut]) for low, high in self.bands]
+        return _Side(self.best[cut], self.tied[cut], self.above[cut], bands)
 
 
 def rank_dot(
@@ -62,94 +72,112 @@ def rank_dot(
     shard: (rank, world): this process counts every world-th block of rows of `a`; `reduce` then sums counts [N] over
     the processes. Raises ValueError for embeddings that are not finite, whose ranks would look perfect.
     """
-    a, b = a.float().contiguous(), b.float().contiguous()
-    lengths = (a.norm(dim=1).double(), b.norm(dim=1).double())
-    if not all(torch.isfinite(length).all() for length in lengths):
-        raise ValueError("embeddings hold values that are not finite")
-    forward, backward = _sides(a, b, relation, *lengths)
+    counter = _Counter(a.float().contiguous(), b.float().contiguous(), relation)
     rows, columns = _TILE
-    scores = a.new_empty(rows * columns)
-    masks = torch.empty(2, rows * columns, dtype=torch.bool, device=a.device)
-    with full_precision():
+    with matmul_precision("highest"):
         for start in range(shard[0] * rows, len(a), rows * shard[1]):
-            stop = min(start + rows, len(a))
-            i, j = (x.to(a.device) for x in relation.edges(start, stop))
+            block = slice(start, min(start + rows, len(a)))
+            i, j = (x.to(a.device) for x in relation.edges(block.start, block.stop))
             for left in range(0, len(b), columns):
-                right = min(left + columns, len(b))
-                shape = (stop - start, right - left)
-                tile = scores[: shape[0] * shape[1]].view(shape)
-                torch.mm(a[start:stop], b[left:right].T, out=tile)
-                first, last = torch.searchsorted(j, torch.tensor([left, right], device=j.device)).tolist()
-                positives = (i[first:last] - start, j[first:last] - left)
-                tile[positives] = -torch.inf
-                work = masks[:, : tile.numel()].view(2, *shape)
-                _count(tile, work, a[start:stop], b[left:right], positives, _part(forward, start, stop), 0)
-                _count(tile, work, a[start:stop], b[left:right], positives, _part(backward, left, right), 1)
-    return Ranks(*(_finish(side, reduce) for side in (forward, backward)))
+                cut = slice(left, min(left + columns, len(b)))
+                first, last = torch.searchsorted(j, torch.tensor([cut.start, cut.stop], device=j.device)).tolist()
+                counter.count(block, cut, (i[first:last] - start, j[first:last] - left))
+    return Ranks(*(_finish(side, reduce) for side in counter.sides))
 
 
-@contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """float32 matmuls as float32, whatever the process allows (TF32 on GPUs, bf16 on CPUs)."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+class _Counter:
+    """Counts, tile by tile, the negatives above each query's best positive."""
+
+    def __init__(self, a: Tensor, b: Tensor, relation: Relation):
+        self.a, self.b = a, b
+        lengths = (a.norm(dim=1).double(), b.norm(dim=1).double())
+        if not all(torch.isfinite(length).all() for length in lengths):
+            raise ValueError("embeddings hold values that are not finite")
+        self.screens = [p for p in (fast_precision(a.device),) if p] + ["highest"]
+        self.sides = self._sides(relation, lengths)
+        self._scores = a.new_empty(_TILE[0] * _TILE[1])
+        self._masks = torch.empty(2, _TILE[0] * _TILE[1], dtype=torch.bool, device=a.device)
+        self._wasted = 0  # coarse screens that had to be repeated, less those that had not
+
+    def _sides(self, relation: Relation, lengths: tuple[Tensor, Tensor]) -> tuple[_Side, _Side]:
+        a, b, (of_a, of_b) = self.a, self.b, lengths
+        best_a, best_b = (torch.full_like(length, -torch.inf) for length in lengths)
+        for start in range(0, len(a), _TILE[0]):
+            i, j = (x.to(a.device) for x in relation.edges(start, min(start + _TILE[0], len(a))))
+            score = _exact(a, b, i, j)
+            best_a.scatter_reduce_(0, i, score, "amax")
+            best_b.scatter_reduce_(0, j, score, "amax")
+        # a float32 sum of E terms errs by about sqrt(E) roundings of 2^-24; measured 0.3 of that, taken 4 times
+        fine = 4 * math.sqrt(max(a.shape[1], 16)) * 2.0**-24
+        size_a, size_b = of_a * _longest(of_b), of_b * _longest(of_a)
+        margins_a, margins_b = [fine * size_a], [fine * size_b]
+        if len(self.screens) > 1:  # by Cauchy-Schwarz from what rounding to bf16 takes away, twice for truncation
+            lost_a, lost_b = _lost(a), _lost(b)
+            margins_a.insert(0, 2 * (lost_a * _longest(of_b) + of_a * _longest(lost_b)) + margins_a[0])
+            margins_b.insert(0, 2 * (lost_b * _longest(of_a) + of_b * _longest(lost_a)) + margins_b[0])
+        return _side(best_a, size_a, margins_a), _side(best_b, size_b, margins_b)
+
+    def count(self, rows: slice, columns: slice, positives: tuple[Tensor, Tensor]) -> None:
+        """Add one tile; `positives`: its entries that are right answers."""
+        a, b = self.a[rows], self.b[columns]
+        sides = [self.sides[0].part(rows), self.sides[1].part(columns)]
+        tile = self._scores[: len(a) * len(b)].view(len(a), len(b))
+        masks = self._masks[:, : tile.numel()].view(2, *tile.shape)
+        last = len(self.screens) - 1
+        for level in range(last if self._wasted > 4 else 0, last + 1):
+            with matmul_precision(self.screens[level]):
+                torch.mm(a, b.T, out=tile)
+            tile[positives] = -torch.inf
+            found = [_screen(tile, masks, side, level, axis) for axis, side in enumerate(sides)]
+            if level == last:
+                break
+            crowded = max(len(near[0]) for _, near in found) * _FEW > tile.numel()
+            self._wasted += 1 if crowded else -1
+            if not crowded:
+                break
+        for axis, (side, (counts, near)) in enumerate(zip(sides, found)):
+            side.above += counts  # as if all that may be above were; the near ones are put right here
+            _settle(a, b, side, near, axis)
 
 
-def _sides(a: Tensor, b: Tensor, relation: Relation, length_a: Tensor, length_b: Tensor) -> tuple[_Side, _Side]:
-    best_a = torch.full((len(a),), -torch.inf, dtype=torch.float64, device=a.device)
-    best_b = torch.full((len(b),), -torch.inf, dtype=torch.float64, device=a.device)
-    for start in range(0, len(a), _TILE[0]):
-        i, j = (x.to(a.device) for x in relation.edges(start, min(start + _TILE[0], len(a))))
-        score = _exact(a, b, i, j)
-        best_a.scatter_reduce_(0, i, score, "amax")
-        best_b.scatter_reduce_(0, j, score, "amax")
-    longest_a = length_a.max() if len(a) else 0.0
-    longest_b = length_b.max() if len(b) else 0.0
-    # error of an E-long float32 sum: about sqrt(E) roundings of 2^-24; measured 0.3 of that, taken 4 times for safety
-    error = 4 * math.sqrt(max(a.shape[1], 16)) * 2.0**-24
-    return _side(best_a, length_a * longest_b, error), _side(best_b, length_b * longest_a, error)
+def _side(best: Tensor, size: Tensor, margins: list[Tensor]) -> _Side:
+    bands = [((best - margin).float(), (best + margin).float()) for margin in margins]
+    return _Side(best, _TIED * size, torch.zeros_like(best), bands)
 
 
-def _side(best: Tensor, size: Tensor, error: float) -> _Side:
-    margin = error * size
-    low, high = (best - margin).float(), (best + margin).float()
-    return _Side(best, _TIED * size, low, high, torch.zeros_like(best))
+def _longest(lengths: Tensor) -> Tensor:
+    return lengths.max() if len(lengths) else lengths.new_zeros(())
 
 
-def _part(side: _Side, start: int, stop: int) -> _Side:
-    cut = slice(start, stop)
-    return _Side(side.best[cut], side.tied[cut], side.low[cut], side.high[cut], side.above[cut])
+def _lost(x: Tensor) -> Tensor:
+    """[N] double: length of what each row loses when it is rounded to bf16; a block at a time."""
+    return torch.cat([(part - part.bfloat16().float()).norm(dim=1).double() for part in x.split(_TILE[0])])
 
 
-def _count(tile: Tensor, work: Tensor, a: Tensor, b: Tensor, positives, side: _Side, axis: int) -> None:
-    """Add the negatives of one tile that beat the queries along `axis` (0: rows, 1: columns) to `side.above`."""
-    candidate, certain = work
-    _at_least(tile, _along(side.low, axis), candidate)
+def _screen(tile: Tensor, masks: Tensor, side: _Side, level: int, axis: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Queries along `axis` (0: rows, 1: columns): (number of scores that may be above, where it is not certain)."""
+    candidate, certain = masks
+    low, high = side.bands[level]
+    _at_least(tile, _along(low, axis), candidate)
     counts = _sum(candidate, 1 - axis)
-    total = int(counts.sum())
-    if not total:
-        return
-    side.above += counts  # as if all of them were above; the near ones are put right below
-    if total * 64 < tile.numel():
+    if int(counts.sum()) * 64 < tile.numel():
         i, j = _where(candidate)
-        near = tile[i, j] <= side.high[i if axis == 0 else j]
-        i, j = i[near], j[near]
+        near = tile[i, j] <= high[i if axis == 0 else j]
+        return counts, (i[near], j[near])
+    _at_least(tile, _along(high, axis), certain)
+    return counts, _where(candidate.logical_xor_(certain))
+
+
+def _settle(a: Tensor, b: Tensor, side: _Side, near: tuple[Tensor, Tensor], axis: int) -> None:
+    """Compare the near ones in double precision: take back those that are below, and half of those that tie."""
+    i, j = near
+    query = i if axis == 0 else j
+    if len(i) * 16 > len(a) * len(b):  # a collapsed model, all scores alike: faster in one piece
+        score = (a.double() @ b.double().T)[i, j]
     else:
-        _at_least(tile, _along(side.high, axis), certain)
-        i, j = _where(candidate.logical_xor_(certain))
-    if len(i) * 16 > tile.numel():  # a collapsed model, all scores alike: faster in one piece
-        score = a.double() @ b.double().T
-        score[positives] = -torch.inf
-        beaten = _beaten(score - _along(side.best, axis), _along(side.tied, axis))
-        side.above += ((beaten - 1) * candidate).sum(1 - axis)
-    elif len(i):
-        query = i if axis == 0 else j
-        beaten = _beaten(_exact(a, b, i, j) - side.best[query], side.tied[query])
-        side.above.index_add_(0, query, beaten - 1)
+        score = _exact(a, b, i, j)
+    beaten = _beaten(score - side.best[query], side.tied[query])
+    side.above.index_add_(0, query, beaten - 1)
 
 
 def _along(per_query: Tensor, axis: int) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from anyclip.evaluation.ranks import Ranks, full_precision
+from anyclip.evaluation.precision import matmul_precision
+from anyclip.evaluation.ranks import Ranks
 from anyclip.evaluation.relation import Relation
 from anyclip.similarities import Prepared, Similarity
 
@@ -35,7 +36,7 @@ def rank_scores(
     scorer = _Scorer(similarity, a, b, relation, chunk, shard)
     best_a, best_b = (torch.full((n,), -torch.inf, dtype=torch.float64) for n in (na, nb))
     largest = torch.zeros(1, dtype=torch.float64)
-    with torch.no_grad(), full_precision():
+    with torch.no_grad(), matmul_precision("highest"):
         for i, j, ab, ba, positive in scorer.chunks():
             best_a[i] = torch.maximum(best_a[i], torch.where(positive, ab, -torch.inf).amax(1))
             best_b[j] = torch.maximum(best_b[j], torch.where(positive, ba, -torch.inf).amax(0))

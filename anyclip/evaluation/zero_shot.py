@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from anyclip.errors import UserError
 from anyclip.evaluation.base import Evaluation, Result
 from anyclip.evaluation.classification import check_label, labelled_vectors, measure, only_stream, worst_classes
-from anyclip.evaluation.ranks import full_precision
+from anyclip.evaluation.precision import matmul_precision
 from anyclip.inference import embed_values
 from anyclip.registry import get_registry
 
@@ -51,7 +51,7 @@ class ZeroShot(Evaluation):
         if not keep or not names:
             return result
         prototypes = self._prototypes(model, data, prompt_stream, self._prompts(data, stream, names))
-        with full_precision():
+        with matmul_precision("highest"):
             scores = vectors[keep] @ prototypes.T
         place, guess = _places(scores, torch.from_numpy(truth))
         hits = {"top1": place <= 1, **({"top5": place <= 5} if len(names) > 5 else {})}

@@ -43,9 +43,11 @@ def unit(n, e, seed):
     return F.normalize(torch.randn(n, e, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-@pytest.fixture(params=[(512, 1024), (128, 8), (5, 7)], ids=str)
+@pytest.fixture(params=[((512, 1024), None), ((512, 1024), "medium"), ((128, 8), "medium"), ((5, 7), None)], ids=str)
 def _tile(request, monkeypatch):
-    monkeypatch.setattr(ranks_module, "_TILE", request.param)
+    tile, fast = request.param
+    monkeypatch.setattr(ranks_module, "_TILE", tile)
+    monkeypatch.setattr(ranks_module, "fast_precision", lambda device: fast)
 
 
 @pytest.mark.usefixtures("_tile")
@@ -61,6 +63,13 @@ def test_exact_ties_of_repeated_vectors():
     pick = torch.arange(200) % 9
     got = check(table[pick], table[pick], Relation.diagonal(200))
     assert got.forward.min() > 10  # 22 or 23 candidates share each vector: about the middle of them
+
+
+@pytest.mark.usefixtures("_tile")
+@pytest.mark.parametrize("noise", [0.05, 0.5, 3.0])
+def test_models_of_any_quality(noise):
+    a = unit(700, 48, 0)
+    check(a, F.normalize(a + noise * unit(700, 48, 1), dim=1), Relation.diagonal(700))
 
 
 @pytest.mark.usefixtures("_tile")
