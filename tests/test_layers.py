@@ -32,7 +32,7 @@ LAYERS = [
     {"evaluation"},
     {"trainer"},
     {"api"},
-    {"cli"},
+    {"cli", "__main__"},
     {"__main__"},
 ]
 FREE = {"testing", "__init__"}  # aids for tests may import everything; the package's lazy names point anywhere
