@@ -22,6 +22,10 @@ def read_config(source: str) -> Any:
     from transformers import AutoConfig
 
     try:
+        file = Path(source) / "config.json"
+        cls = config_class(json.loads(file.read_text()).get("model_type", "")) if file.is_file() else None
+        if cls is not None:
+            return cls.from_pretrained(source)
         return AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
@@ -32,23 +36,34 @@ def read_config(source: str) -> Any:
         ) from error
 
 
+def config_class(kind: str) -> Any:
+    """The configuration class of a model type, or None. Some versions list `siglip` but not `siglip_text_model`."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if kind in CONFIG_MAPPING:
+        return CONFIG_MAPPING[kind]
+    both = kind.removesuffix("_text_model")
+    found = CONFIG_MAPPING[both].sub_configs.get("text_config") if both in CONFIG_MAPPING else None
+    return found if found is not None and found.model_type == kind else None
+
+
 def inline_config(values: dict[str, Any], tokenizer: TextTokenizer) -> Any:
     """A configuration from `{model_type: ..., ...}`; vocabulary and special ids not given are the tokenizer's.
 
     Raises UserError for an unknown type or key, naming the nearest, and for a vocabulary smaller than the tokenizer's.
     """
-    from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     values = dict(values)
     kind = values.pop("model_type")
-    if kind not in CONFIG_MAPPING:
+    cls = config_class(kind)
+    if cls is None:
         hint = did_you_mean(kind, list(CONFIG_MAPPING), noun="Types")
         raise UserError(f"transformers has no model type {kind!r}.", where="option model.model_type", hint=hint)
-    check_keys(AutoConfig.for_model(kind), values, where="option model")
+    check_keys(cls(), values, where="option model")
     ids = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.pad_id}
     ids |= {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
-    config = AutoConfig.for_model(kind, **{**ids, **values})
+    config = cls(**{**ids, **values})
     if config.vocab_size < tokenizer.vocab_size:
         raise UserError(
             f"vocab_size {config.vocab_size} is smaller than the tokenizer's {tokenizer.vocab_size} ids.",
@@ -129,9 +144,15 @@ def build_text(config: Any, *, source: str | None, projected: bool, pooler: bool
             model = _pretrained(cls, config, source, extra)
     if getattr(config, "is_encoder_decoder", False) and not cls.__name__.endswith("EncoderModel"):
         model = model.get_encoder()
-    if not pooler and isinstance(getattr(model, "head", None), nn.Linear):
-        model.head = nn.Identity()  # SigLIP's; only its own pooling uses it
+    if not pooler and pooling_head(model) is not None:
+        getattr(model, "text_model", model).head = nn.Identity()  # only the model's own pooling uses it
     return model.float()
+
+
+def pooling_head(model: nn.Module) -> nn.Linear | None:
+    """The layer through which SigLIP puts its pooled token, or None. Versions of the library nest it differently."""
+    head = getattr(getattr(model, "text_model", model), "head", None)
+    return head if isinstance(head, nn.Linear) else None
 
 
 def _pretrained(cls: Any, config: Any, source: str, extra: dict[str, Any]) -> nn.Module:

@@ -25,6 +25,7 @@ from anyclip_text.transformers_build import (
     folder_length,
     folder_pool,
     inline_config,
+    pooling_head,
     read_config,
     resolve_source,
     text_part,
@@ -117,8 +118,9 @@ class TransformersText(Tower):
     def _width(self, config: Any) -> int:
         if self.projected and hasattr(self.model, "text_projection"):
             return config.projection_dim
-        if self.pool == "default" and isinstance(getattr(self.model, "head", None), nn.Linear):
-            return self.model.head.out_features
+        head = pooling_head(self.model)
+        if self.pool == "default" and head is not None:
+            return head.out_features
         return config.hidden_size
 
     def _processor(self, options: TransformersTextOptions, tokenizer: TextTokenizer, config: Any) -> TextProcessor:
@@ -185,8 +187,8 @@ class TransformersText(Tower):
         """Tokens through the model's own projection when the pooled vector went through it, so that widths agree."""
         if self.projected and hasattr(self.model, "text_projection"):
             return self.model.text_projection(tokens)
-        head = getattr(self.model, "head", None)
-        if self.pool == "default" and isinstance(head, nn.Linear):
+        head = pooling_head(self.model)
+        if self.pool == "default" and head is not None:
             return head(tokens)
         return tokens
 
@@ -197,7 +199,9 @@ class TransformersText(Tower):
         return table(torch.arange(table.num_embeddings, device=table.weight.device))  # some scale what they return
 
     def layer_groups(self) -> list[list[str]]:
-        return group_by_layer(self, last=("model.text_projection", "model.head", "model.pooler"))
+        return group_by_layer(
+            self, last=("model.text_projection", "model.head", "model.text_model.head", "model.pooler")
+        )
 
     def save_assets(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
