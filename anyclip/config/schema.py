@@ -256,7 +256,7 @@ class Config:
     objectives: list[ObjectiveConfig] = field(default_factory=list)
     """Terms of the training loss."""
     pair_reduction: Literal["sum", "mean", "factorial"] = "sum"
-    """How the terms of the edges add up; `mean` divides by K, `factorial` by K!, K = edges with rows enough in the batch."""
+    """How the terms of the edges add up; `mean` divides by K, `factorial` by K!, K = edges with enough rows."""
     data: DataConfig = field(default_factory=DataConfig)
     """Datasets and loading."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
