@@ -55,6 +55,8 @@ class ImageTower(Tower):
 
     modality = "image"
     library: ClassVar[str]
+    model: Any  # a library's module
+    processor: ImageProcessor
 
     def __init__(self, built: Built, options: ImageOptions):
         super().__init__()

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import open_clip
+from open_clip.convert import convert_state_dict
 from open_clip.model import CLIPVisionCfg, _build_vision_tower, resize_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
@@ -111,8 +112,12 @@ def _apply(options: OpenClipOptions, vision: dict[str, Any]) -> None:
     timm_trunk, resnet = bool(vision.get("timm_model_name")), isinstance(vision.get("layers"), (list, tuple))
     if options.image_size is not None and not timm_trunk:
         vision["image_size"] = options.image_size
-    if isinstance(vision.get("image_size"), list):
-        vision["image_size"] = tuple(vision["image_size"])
+    size: Any = vision.get("image_size")
+    if isinstance(size, (list, tuple)):  # a ModifiedResNet takes one number only
+        height, width = size
+        if resnet and height != width:
+            raise UserError("image_size: the ModifiedResNets of open_clip take squares only.")
+        vision["image_size"] = height if resnet else (height, width)
     if options.patch_dropout:
         if resnet:
             raise no_patch_dropout("open_clip")
@@ -159,12 +164,13 @@ def _load_weights(model: nn.Module, options: OpenClipOptions, config: dict[str, 
 
     path = _weight_file(options)
     state = dict(read_state(path))
-    state = open_clip.convert.convert_state_dict(SimpleNamespace(visual=model), state)
+    holder: Any = SimpleNamespace(visual=model)  # open_clip's helpers look at `model.visual` only
+    state = convert_state_dict(holder, state)
     prefix = "visual."
     if not any(name.startswith(prefix) for name in state):
         state = {prefix + name: tensor for name, tensor in state.items()}
     state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
-    resize_pos_embed(state, SimpleNamespace(visual=model))
+    resize_pos_embed(state, holder)
     load_strict(model, {name.removeprefix(prefix): tensor for name, tensor in state.items()}, where=str(path))
 
 
@@ -189,25 +195,25 @@ def _weight_file(options: OpenClipOptions) -> Path:
     raise UserError(f"pretrained: {wanted!r} is neither a file nor a weight tag of this model.", hint=hint)
 
 
-def _remove_projection(model: nn.Module) -> None:
+def _remove_projection(model: Any) -> None:
     """Leave out open_clip's own projection, so that no parameter is without use."""
     if isinstance(model, VisionTransformer):
-        model.proj = None
+        model.proj = None  # type: ignore[assignment]
     elif isinstance(model, TimmModel):
-        children = dict(model.head.named_children())
-        if not children and model.trunk.num_classes > 0:  # `timm_proj: ""`: the trunk's classifier is the projection
-            model.trunk.reset_classifier(0)
+        children, trunk = dict(model.head.named_children()), _plain(model.trunk)
+        if not children and trunk.num_classes > 0:  # `timm_proj: ""`: the trunk's classifier is the projection
+            trunk.reset_classifier(0)
         model.head = nn.Sequential()
         if "pool" in children:
             model.head.add_module("pool", children["pool"])
     # a ModifiedResNet's projection is inside its attention pooling: pooled and projected are the same
 
 
-def _built(model: nn.Module, config: dict[str, Any], preprocess: Preprocess) -> Built:
+def _built(model: Any, config: dict[str, Any], preprocess: Preprocess) -> Built:
     built = Built(model=model, architecture=config, preprocess=preprocess, width=0)
     if isinstance(model, VisionTransformer):
         model.output_tokens = True
-        built.width = model.output_dim if model.proj is not None else model.ln_post.normalized_shape[0]
+        built.width = model.output_dim if model.proj is not None else _plain(model.ln_post).normalized_shape[0]
         built.blocks = [f"transformer.resblocks.{i}" for i in range(len(model.transformer.resblocks))]
         built.tail = "proj$"
         built.prefix, built.site, built.site_input = 1, "patch_dropout", True
@@ -224,7 +230,12 @@ def _built(model: nn.Module, config: dict[str, Any], preprocess: Preprocess) -> 
     return built
 
 
-def _timm_width(model: TimmModel, embed_dim: int) -> int:
+def _plain(module: Any) -> Any:
+    """The module, for a type checker that takes a submodule's attributes for tensors."""
+    return module
+
+
+def _timm_width(model: Any, embed_dim: int) -> int:
     head = dict(model.head.named_children())
     if "mlp" in head or "proj" in head or "pool" in head:
         return embed_dim

@@ -14,7 +14,7 @@ from anyclip.errors import UserError
 from anyclip.processors import Processor
 from anyclip_image.augment import Augment, augment_from, crop_box, recolour
 from anyclip_image.decode import decode
-from anyclip_image.geometry import Window, center_window, pad_to, resize, resize_window
+from anyclip_image.geometry import center_window, pad_to, resize, resize_window
 from anyclip_image.options import ImageOptions
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -35,14 +35,13 @@ class Preprocess:
     @staticmethod
     def of(declared: dict[str, Any]) -> Preprocess:
         """From the JSON of `asdict`, or a part of it."""
-        values = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in declared.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()}
         return Preprocess(**values)
 
 
-def size_of(value: int | list[int] | tuple[int, ...] | None, default: tuple[int, int]) -> tuple[int, int]:
-    """An `image_size` option as (height, width)."""
-    if value is None:
-        return default
+def size_of(value: Any, default: Any) -> tuple[int, int]:
+    """A number, or two, as (height, width); `default` for None."""
+    value = default if value is None else value
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
@@ -78,7 +77,7 @@ class ImageProcessor(Processor):
             return pad_to(pixels, p.size, fill, p.interpolation, by_torch=by_torch)
         if p.eval_crop == "squash":
             return resize(pixels, p.size, p.interpolation, by_torch=by_torch)
-        window: Window = center_window(*pixels.shape[:2], p.size, p.crop_pct)
+        window = center_window(pixels.shape[0], pixels.shape[1], p.size, p.crop_pct)
         return resize_window(pixels, window, p.interpolation, by_torch=by_torch)
 
     def _train_crop(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -86,7 +85,7 @@ class ImageProcessor(Processor):
         if a.crop_scale is None:
             pixels = self._eval_crop(pixels)
         else:
-            top, left, height, width = crop_box(*pixels.shape[:2], rng, a.crop_scale, a.crop_ratio)
+            top, left, height, width = crop_box(pixels.shape[0], pixels.shape[1], rng, a.crop_scale, a.crop_ratio)
             pixels = np.ascontiguousarray(pixels[top : top + height, left : left + width])
             pixels = resize(pixels, p.size, p.interpolation, by_torch=self.backend == "torchvision")
         return recolour(pixels, rng, a)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Layout:
     width: int
 
 
-def timm_layout(model: nn.Module) -> Layout:
+def timm_layout(model: Any) -> Layout:
     """Read a timm model's own description of itself."""
     # rotary models need the kept positions in every block; only a table that is added before the first is safe to cut
     plain = isinstance(model, VisionTransformer) and isinstance(getattr(model, "patch_drop", None), nn.Module)
@@ -36,19 +37,29 @@ def timm_layout(model: nn.Module) -> Layout:
     )
 
 
-def block_names(model: nn.Module, containers: tuple[str, ...]) -> list[str]:
+def block_names(model: Any, containers: tuple[str, ...]) -> list[str]:
     """Children of the first container that there is, or the numbered stages of ResNet and ShuffleNet."""
     for name in containers:
         container = getattr(model, name, None)
-        if isinstance(container, (nn.Sequential, nn.ModuleList)) and len(container):
-            return [f"{name}.{child}" for child, _ in container.named_children()]
-    for stages in (("layer1", "layer2", "layer3", "layer4"), ("stage2", "stage3", "stage4")):
+        found = _called(name, container) if isinstance(container, (nn.Sequential, nn.ModuleList)) else []
+        if found:
+            return found
+    for stages in (("layer1", "layer2", "layer3", "layer4"), ("stage2", "stage3", "stage4"), ("s1", "s2", "s3", "s4")):
         if all(isinstance(getattr(model, name, None), nn.Module) for name in stages):
             return list(stages)
     return []
 
 
-def timm_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+def _called(name: str, container: Any) -> list[str]:
+    """Members of a container; a ModuleList inside is never called itself, its members are (Twins)."""
+    found = []
+    for child_name, child in container.named_children():
+        path = f"{name}.{child_name}"
+        found += _called(path, child) if isinstance(child, nn.ModuleList) else [path]
+    return found
+
+
+def timm_features(model: Any, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     """(pooled [B, W], patch tokens [B, T, W'] or None); pooled is bit for bit `model(pixels)`."""
     features = model.forward_features(pixels)
     pooled = model.forward_head(features)

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 from timm.data import resolve_data_config
+from timm.models import _hub
 from torch import Tensor, nn
 
 from anyclip.errors import UserError, did_you_mean
@@ -29,7 +30,7 @@ class TimmTower(ImageTower):
     def build(cls, options: TimmOptions, saved: dict[str, Any] | None, load_weights: bool) -> Built:
         architecture = saved["architecture"] if saved else _describe(options)
         weights = _weights(options) if load_weights else {}
-        model = _create(architecture, weights, options)
+        model = _create(architecture, weights, None if saved else options.model)
         preprocess = saved["preprocess"] if saved else _preprocess(model, architecture, options)
         layout = timm_layout(model)
         return Built(
@@ -69,20 +70,14 @@ def _describe(options: TimmOptions) -> dict[str, Any]:
 def _hub_architecture(name: str) -> tuple[str, dict[str, Any]]:
     """(registered name, arguments) of a `local-dir:` or `hf-hub:` model."""
     source, _, identifier = name.partition(":")
+    readers = {"hf-hub": _hub.load_model_config_from_hf, "local-dir": _hub.load_model_config_from_path}
+    if source not in readers:
+        raise UserError(f"model: {name!r} is not known.", hint="Use a timm name, hf-hub:ID or local-dir:PATH.")
     try:
-        cfg, architecture, args = (
-            timm.models.load_model_config_from_hf(identifier) if source == "hf-hub" else _local(identifier)
-        )
+        _, architecture, args = readers[source](identifier)
     except Exception as error:  # the hub's client raises its own families of errors, offline most of all
         raise UserError(f"model: the config of {name} cannot be read: {error}") from error
-    tag = cfg.get("tag") if isinstance(cfg, dict) else None
-    return (
-        f"{architecture}.{tag}" if tag and timm.is_model_pretrained(f"{architecture}.{tag}") else architecture
-    ), dict(args or {})
-
-
-def _local(folder: str) -> Any:
-    return timm.models.load_model_config_from_path(Path(folder))
+    return architecture, dict(args or {})
 
 
 def _fixed_size(name: str) -> bool:
@@ -105,9 +100,10 @@ def _weights(options: TimmOptions) -> dict[str, Any]:
     return {"pretrained": True}
 
 
-def _create(architecture: dict[str, Any], weights: dict[str, Any], options: TimmOptions) -> nn.Module:
+def _create(architecture: dict[str, Any], weights: dict[str, Any], source: str | None) -> nn.Module:
+    """source: the name that brings weights and preprocessing; None: a saved architecture."""
     args = {k: tuple(v) if isinstance(v, list) else v for k, v in architecture["args"].items()}
-    name = options.model if weights and ":" in options.model else architecture["model"]
+    name = source or architecture["model"]
     try:
         return timm.create_model(name, num_classes=0, **args, **weights)
     except TypeError as error:
@@ -128,7 +124,7 @@ def _preprocess(model: nn.Module, architecture: dict[str, Any], options: TimmOpt
     size = size_of(options.image_size or architecture["args"].get("img_size"), declared["input_size"][1:])
     interpolation = declared["interpolation"]
     return Preprocess(
-        size=tuple(size),
+        size=size,
         mean=tuple(declared["mean"]),
         std=tuple(declared["std"]),
         interpolation=interpolation if interpolation in ("bicubic", "bilinear", "nearest", "lanczos") else "bicubic",

@@ -55,7 +55,7 @@ class TorchvisionTower(ImageTower):
         )
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        seen: list[Tensor] = []
+        seen: list[Any] = []
         if self.source is None:
             return self.model(pixels), None
         name, which = self.source

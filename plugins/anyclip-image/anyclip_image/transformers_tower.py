@@ -124,7 +124,7 @@ def _model_class(options: TransformersOptions, config: PretrainedConfig) -> type
             )
         return transformers.CLIPVisionModelWithProjection
     try:
-        kind = AutoModel._model_mapping[type(config)]
+        kind: Any = AutoModel._model_mapping[type(config)]
     except KeyError as error:
         raise UserError(f"model: transformers has no encoder for {config.model_type!r}.") from error
     asked = inspect.signature(kind.forward).parameters.values()
@@ -164,11 +164,12 @@ def _from_pretrained(
     cls: type[PreTrainedModel], options: TransformersOptions, config: PretrainedConfig, arguments: dict[str, Any]
 ) -> tuple[PreTrainedModel, list[str]]:
     try:
-        model, info = cls.from_pretrained(
-            options.model, config=config, output_loading_info=True, dtype=torch.float32, **arguments
+        loaded: Any = cls.from_pretrained(
+            str(options.model), config=config, output_loading_info=True, dtype=torch.float32, **arguments
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"model: the weights of {options.model!r} cannot be loaded: {_first_line(error)}") from error
+    model, info = loaded
     return model, sorted(info["missing_keys"]) + [str(m) for m in info["mismatched_keys"]]
 
 

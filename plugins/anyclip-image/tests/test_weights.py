@@ -94,6 +94,25 @@ def test_timm_file(tmp_path):
     assert resized.model.pos_embed.shape[1] == 17
 
 
+def test_timm_folder(tmp_path):
+    bare = timm.create_model("test_vit", num_classes=10, img_size=96, depth=2).eval()
+    save(bare, tmp_path / "model.safetensors")
+    declared = {"mean": [0.1] * 3, "std": [0.2] * 3, "input_size": [3, 96, 96], "num_classes": 10}
+    config = {"architecture": "test_vit", "num_classes": 10, "pretrained_cfg": {**bare.pretrained_cfg, **declared}}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_args": {"img_size": 96, "depth": 2}}))
+    tower = create_tower("image/timm", model=f"local-dir:{tmp_path}", pretrained=True)
+    bare.reset_classifier(0)
+    with torch.no_grad():
+        expected = bare(pixels(96))
+    assert torch.equal(pooled(tower, 96), expected)
+    assert tower.processor.preprocess.mean == (0.1,) * 3
+    tower.save_assets(tmp_path / "assets")
+    gone = create_tower("image/timm", model="local-dir:gone", assets=tmp_path / "assets")
+    gone.load_state_dict(tower.state_dict())
+    assert torch.equal(pooled(gone, 96), expected)
+    assert gone.processor.key() == tower.processor.key()
+
+
 def test_transformers_folder(tmp_path):
     config = transformers.CLIPConfig(
         text_config={**{k: v for k, v in HF.items() if k not in ("image_size", "patch_size")}, "vocab_size": 50},
@@ -165,7 +184,7 @@ def test_torchvision_file(tmp_path):
         ("timm", {"model": "resnet19"}, "timm has no 'resnet19'. Did you mean resnet18"),
         ("timm", {"model": "test_vit", "pretrained": "no.pt"}, "there is no file no.pt"),
         ("timm", {"model": "test_resnet", "args": {"widht": 3}}, "test_resnet refuses them"),
-        ("timm", {"model": "local-dir:nowhere"}, "the config of local-dir:nowhere cannot be read"),
+        ("timm", {"model": "local-dir:nowhere"}, "local-dir:nowhere cannot be read: Config file not found"),
         ("transformers", {"model": "no/such-model"}, "'no/such-model' cannot be read"),
         ("transformers", {"model": {"hidden_size": 3}}, "needs model_type"),
         ("transformers", {"model": {"model_type": "vitt"}}, "no model_type 'vitt'. Did you mean"),
