@@ -160,6 +160,6 @@ def _fill(file: Any, buffer: Tensor, declared: tuple[torch.dtype, int]) -> None:
     if written != count:
         raise pickle.UnpicklingError(f"a storage of {written} values where {count} were declared")
     if buffer.numel():
-        got = file.readinto(memoryview(buffer.numpy()))
+        got = file.readinto(buffer.numpy())
         if got != buffer.numel():
             raise pickle.UnpicklingError(f"{got} of {buffer.numel()} bytes of a storage")

@@ -65,7 +65,7 @@ class _Dtype:
         found = np.dtype(self.name)
         if found.kind not in _ARRAY_KINDS or found.hasobject or found.fields is not None:
             raise pickle.UnpicklingError(f"an array of {self.name}, which weights do not need")
-        return found.newbyteorder(self.order) if self.order in "<>" else found
+        return found.newbyteorder(">" if self.order == ">" else "<")
 
 
 class _Array:

@@ -29,7 +29,7 @@ def given_embeddings(model: nn.Module, table: nn.Embedding, value: Tensor) -> It
 
 
 @contextmanager
-def recorded_outputs(modules: Sequence[nn.Module], wanted: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+def recorded_outputs(modules: nn.ModuleList, wanted: Sequence[int]) -> Iterator[dict[int, Tensor]]:
     """Inside the block, the outputs of `modules[d]` for each wanted d (negative counts from the end) are kept."""
     kept: dict[int, Tensor] = {}
 

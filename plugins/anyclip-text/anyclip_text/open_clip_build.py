@@ -153,7 +153,8 @@ def weights_file(model: str | dict[str, Any], pretrained: str | bool) -> Path:
     cfg = _tag(model, pretrained)
     if cfg:
         return Path(download_pretrained(cfg))
-    tags = list_pretrained_tags_by_model(model) if model in open_clip.list_models() else []
+    named = isinstance(model, str) and model in open_clip.list_models()
+    tags = list_pretrained_tags_by_model(str(model)) if named else []
     raise UserError(
         f"{pretrained!r} is neither a file nor a pretrained tag of this model.",
         where="option pretrained",

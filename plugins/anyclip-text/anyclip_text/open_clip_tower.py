@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,6 +28,9 @@ class OpenClipText(Tower):
 
     With `output: projected` it gives `encode_text` bit for bit. Inputs: `{"ids": [B, T], "mask": [B, T]}`.
     """
+
+    processor: TextProcessor
+    model: Any
 
     def __init__(self, options: OpenClipTextOptions):
         self._build(options, None, load_weights=True)
@@ -171,7 +175,7 @@ class OpenClipText(Tower):
     def token_table(self) -> Tensor:
         return self._token_embedding().weight
 
-    def _blocks(self) -> Sequence[nn.Module]:
+    def _blocks(self) -> nn.ModuleList:
         return find_layers(self.model) if self._wraps_transformers else self.model.transformer.resblocks
 
     def layer_groups(self) -> list[list[str]]:
@@ -189,4 +193,4 @@ class OpenClipText(Tower):
         if self._wraps_transformers:
             config["text_cfg"]["hf_model_name"] = HF_FOLDER
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        self.processor.tokenizer.save(folder / "tokenizer")  # type: ignore[attr-defined]
+        self.processor.tokenizer.save(folder / "tokenizer")

@@ -133,13 +133,13 @@ def build_text(config: Any, *, source: str | None, projected: bool, pooler: bool
 
     config: of the text part. pooler: False leaves the model's pooling layer out, so that no weight lies idle.
     """
-    cls = model_class(config, projected=projected)
+    cls: Any = model_class(config, projected=projected)
     extra = {"add_pooling_layer": False} if _takes_pooler(cls) and not pooler else {}
     if hasattr(config, "use_cache"):
         config.use_cache = False
     with quiet():
         if source is None:
-            model = cls._from_config(config, dtype=torch.float32, **extra)
+            model: Any = cls._from_config(config, dtype=torch.float32, **extra)
         else:
             model = _pretrained(cls, config, source, extra)
     if getattr(config, "is_encoder_decoder", False) and not cls.__name__.endswith("EncoderModel"):

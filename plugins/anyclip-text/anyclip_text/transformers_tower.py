@@ -44,6 +44,9 @@ class TransformersText(Tower):
     Inputs: `{"ids": [B, T], "mask": [B, T]}`. `layers` counts blocks from 0; depth d is `hidden_states[d + 1]`.
     """
 
+    processor: TextProcessor
+    model: Any
+
     def __init__(self, options: TransformersTextOptions):
         self._build(options, None, load_weights=True)
 
@@ -148,8 +151,8 @@ class TransformersText(Tower):
         """Token embeddings [B, T, W] where mask is True; the ids that a model also reads are stand-ins."""
         if context is not None:
             raise UserError("text/transformers takes no context: it has no cross-attention.")
-        tokenizer = self.processor.tokenizer  # type: ignore[attr-defined]
-        length = self.processor.context_length if self.attend_padding else embeds.shape[1]  # type: ignore[attr-defined]
+        tokenizer = self.processor.tokenizer
+        length = self.processor.context_length if self.attend_padding else embeds.shape[1]
         ids, mask, embeds = stand_in(embeds, mask, tokenizer, self.token_table()[tokenizer.pad_id], length)
         return self._run(ids, mask, None, (), embeds)
 
@@ -180,7 +183,7 @@ class TransformersText(Tower):
             return output.text_embeds
         if self.pool == "default":
             return output.pooler_output
-        eos = self.processor.tokenizer.eos_id  # type: ignore[attr-defined]
+        eos = self.processor.tokenizer.eos_id
         return pool_tokens(output.last_hidden_state, kept, ids, self.pool, eos)
 
     def _tokens(self, tokens: Tensor) -> Tensor:
@@ -207,7 +210,7 @@ class TransformersText(Tower):
         folder.mkdir(parents=True, exist_ok=True)
         self.model.config.save_pretrained(str(folder))
         (folder / SETTINGS_FILE).write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n")
-        self.processor.tokenizer.save(folder / "tokenizer")  # type: ignore[attr-defined]
+        self.processor.tokenizer.save(folder / "tokenizer")
 
 
 def _pools_at_largest(config: Any) -> bool:

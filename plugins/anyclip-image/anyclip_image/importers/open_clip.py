@@ -57,7 +57,7 @@ def _config(
         raise CheckpointError("open_clip's tensors do not tell the model.", where=where, hint="Give --name ViT-B-32.")
     published = dict(open_clip.get_pretrained_cfg(name, tag)) if name and tag else {}
     if tag and not published:
-        tags = open_clip.list_pretrained_tags_by_model(name) if name in open_clip.list_models() else []
+        tags = open_clip.list_pretrained_tags_by_model(name) if name and name in open_clip.list_models() else []
         raise CheckpointError(f"no tag {tag!r} of this model.", where=where, hint=did_you_mean(tag, tags, noun="Tags"))
     found["quick_gelu"] = bool(published.get("quick_gelu", found.get("quick_gelu", False)))
     declared = dict(found.get("preprocess_cfg") or beside.get("preprocess_cfg") or {})

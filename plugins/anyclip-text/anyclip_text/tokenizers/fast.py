@@ -26,7 +26,7 @@ class FolderTokenizer(TextTokenizer):
         tokenizer = _load(source)
         self._source: Any = tokenizer  # for `save`; stays in this process
         self._rust = _rust(tokenizer)
-        self._slow = None if self._rust is not None else tokenizer
+        self._slow: Any = None if self._rust is not None else tokenizer
         self.clean, self._zero = clean, tokenizer.sep_token_id if drop_sep else None
         self.vocab_size = len(tokenizer)
         self.eos_id, self.bos_id = tokenizer.eos_token_id, tokenizer.bos_token_id
