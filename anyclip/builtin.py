@@ -22,8 +22,22 @@ def anyclip_losses():
         name="infonce",
         target="anyclip.losses.infonce:InfoNCE",
         options="anyclip.losses.options:InfoNCEOptions",
-        summary="Symmetric softmax contrastive loss (CLIP)",
+        summary="Softmax over all candidates (CLIP), with the options of its family",
         scale=Scalar(init=1 / 0.07, max=100.0),
+    )
+    yield LossSpec(
+        name="infoloob",
+        target="anyclip.losses.infoloob:InfoLOOB",
+        options="anyclip.losses.options:InfoLOOBOptions",
+        summary="InfoLOOB: the positive is no candidate; with Hopfield retrieval (CLOOB)",
+        scale=Scalar(init=30.0, learn=False),
+    )
+    yield LossSpec(
+        name="supcon",
+        target="anyclip.losses.supcon:SupCon",
+        options="anyclip.losses.options:SupConOptions",
+        summary="Supervised contrastive: rows of one label attract, within and across streams",
+        scale=Scalar(init=1.0, learn=False),
     )
     yield LossSpec(
         name="siglip",
@@ -40,9 +54,7 @@ def anyclip_similarities():
     yield SimilaritySpec(
         name="cosine", target="anyclip.similarities.cosine:Cosine", summary="Dot product on the unit sphere"
     )
-    yield SimilaritySpec(
-        name="dot", target="anyclip.similarities.cosine:Dot", summary="Dot product of raw features"
-    )
+    yield SimilaritySpec(name="dot", target="anyclip.similarities.cosine:Dot", summary="Dot product of raw features")
 
 
 @hookimpl
@@ -52,30 +64,35 @@ def anyclip_readers():
         target="anyclip.readers.manifest:ManifestReader",
         options="anyclip.readers.options:ManifestOptions",
         summary="A CSV, JSONL or Parquet table, a row per sample",
+        example="anyclip.testing.reader_examples:manifest",
     )
     yield ReaderSpec(
         name="tar",
         target="anyclip.readers.tar:TarReader",
         options="anyclip.readers.options:TarOptions",
         summary="WebDataset-layout tar shards with random access",
+        example="anyclip.testing.reader_examples:tar",
     )
     yield ReaderSpec(
         name="folder",
         target="anyclip.readers.folder:FolderReader",
         options="anyclip.readers.options:FolderOptions",
         summary="A folder per class",
+        example="anyclip.testing.reader_examples:folder",
     )
     yield ReaderSpec(
         name="huggingface",
         target="anyclip.readers.huggingface:HuggingFaceReader",
         options="anyclip.readers.options:HuggingFaceOptions",
         summary="A local `datasets` folder or Parquet files",
+        example="anyclip.testing.reader_examples:huggingface",
     )
     yield ReaderSpec(
         name="synthetic",
         target="anyclip.readers.synthetic:SyntheticReader",
         options="anyclip.readers.options:SyntheticOptions",
         summary="Random scenes rendered for any set of modalities; needs no file",
+        tiny={"size": 16},
     )
 
 
@@ -123,8 +140,10 @@ def anyclip_commands():
         ("embed", "Embed files into a Parquet table"),
         ("search", "Search an embedded table"),
         ("import", "Turn a published checkpoint into a model folder"),
+        ("conformance", "Try everything that a part or a plugin promises"),
+        ("new-plugin", "Write the package of a new tower, loss, reader or modality"),
     ):
-        module = {"import": "import_"}.get(name, name)
+        module = {"import": "import_"}.get(name, name.replace("-", "_"))
         yield CommandSpec(name=name, target=f"anyclip.cli.{module}:command", summary=summary)
 
 
@@ -146,5 +165,7 @@ def anyclip_towers():
         name="toy/mlp",
         target="anyclip.testing.toy:ToyTower",
         options="anyclip.testing.toy_options:ToyOptions",
+        tiny={"size": 16, "width": 8},
+        promises=("compiles", "exports"),
         summary="A small MLP on plain vectors",
     )
