@@ -24,6 +24,7 @@ def anyclip_losses():
         options="anyclip.losses.options:InfoNCEOptions",
         summary="Softmax over all candidates (CLIP), with the options of its family",
         scale=Scalar(init=1 / 0.07, max=100.0),
+        wide=("label_smoothing", "direction_reduction", "normalize_inputs"),
     )
     yield LossSpec(
         name="infoloob",

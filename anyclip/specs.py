@@ -54,11 +54,13 @@ class LossSpec(Spec):
 
     scale: default of the edge's scale.
     bias: default of the edge's bias; None: the loss has none.
+    wide: options that may be set together with `negatives: modality | all`; None: it compares complete rows only.
     """
 
     kind: ClassVar[str] = "loss"
     scale: Scalar = Scalar(init=14.285714285714286, max=100.0)
     bias: Scalar | None = None
+    wide: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
