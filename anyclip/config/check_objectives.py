@@ -13,7 +13,7 @@ from anyclip.config.source import Key
 from anyclip.errors import PluginError
 from anyclip.specs import LossSpec, ObjectiveSpec
 
-_OF_PAIRS = ("loss", "similarity", "scale", "bias")
+_OF_PAIRS = ("loss", "similarity", "scale", "bias", "negatives")
 
 
 def check_objectives(checking: Checking) -> set[str] | None:
@@ -36,11 +36,44 @@ def check_objectives(checking: Checking) -> set[str] | None:
         else:
             checking.add(key, "needs a pair of streams, or the name of an objective.", (*key, "pair"), (*key, "name"))
             told = False
+        _check_schedule(checking, objective, key)
     for what in ("scale", "bias"):
         _check_shared(checking, what)
+    if objectives and all(o.start for o in objectives):
+        message = "no objective takes part in the first steps: the earliest start is 0."
+        checking.add(("objectives", 0, "start"), message, ("objectives",))
     if objectives and all(o.name is not None for o in objectives) and checking.config.pair_reduction != "sum":
         checking.idle(("pair_reduction",), "no objective is a loss on a pair.")
     return used if told else None
+
+
+def _check_schedule(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
+    steps = checking.config.train.steps
+    if steps is not None and objective.start >= steps:
+        message = f"{objective.start} is never reached in the {steps} steps of the run."
+        checking.add((*key, "start"), message, ("train", "steps"))
+    if objective.ramp and not objective.weight:
+        checking.idle((*key, "ramp"), "the weight is 0.", (*key, "weight"))
+
+
+def _check_negatives(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
+    """Wider negatives only for losses, with options, for which they are defined."""
+    loss = named(objective.loss)
+    try:
+        spec = checking.registry.spec("loss", loss.name)
+    except PluginError:
+        return
+    assert isinstance(spec, LossSpec)
+    if objective.negatives == "pair":
+        return
+    if spec.wide is None:
+        message = f"{objective.negatives} is not defined for the loss {loss.name}; it takes complete rows only: pair."
+        checking.add((*key, "negatives"), message, (*key, "loss"))
+        return
+    odd = sorted(set(loss.options) - set(spec.wide))
+    if odd:
+        message = f"{objective.negatives} is not defined for {loss.name} with {', '.join(odd)}; use pair."
+        checking.add((*key, "negatives"), message, (*key, "loss"))
 
 
 def _check_pair(checking: Checking, objective: ObjectiveConfig, key: Key) -> bool:
@@ -52,6 +85,7 @@ def _check_pair(checking: Checking, objective: ObjectiveConfig, key: Key) -> boo
         name_key = (*part_key, "name") if checking.wrote((*part_key, "name")) else part_key
         checking.part(kind, part.name, part.options, name_key, (*part_key, "options"))
     _check_scalars(checking, objective, key)
+    _check_negatives(checking, objective, key)
     return there
 
 

@@ -57,6 +57,9 @@ class TowerConfig:
     """A run, model folder or .safetensors file that gives this tower's first weights."""
     checkpointing: bool = False
     """Activation checkpointing: less memory, more time, same numbers."""
+    cache: bool = False
+    """Encode each value of the training data once, and keep the vectors on disk for all epochs and runs; needs
+    `freeze: true` and a processor that augments nothing."""
 
 
 @dataclass(kw_only=True)
@@ -99,6 +102,13 @@ class ObjectiveConfig:
     """Options of the named objective."""
     weight: Annotated[float, Ge(0)] = 1.0
     """Factor of this term in the training loss."""
+    start: Annotated[int, Ge(0)] = 0
+    """Steps of the run before this term takes part; until then it is not computed."""
+    ramp: Annotated[int, Ge(0)] = 0
+    """Steps from `start` in which the factor rises linearly to `weight`."""
+    negatives: Literal["pair", "modality", "all"] = "pair"
+    """Candidates of a row: `pair`: rows that have both streams; `modality`: all rows that have the other stream;
+    `all`: every row of the batch, one that lacks the stream with a zero vector."""
     scale: ScaleConfig | None = None
     """What scores are multiplied with (1/temperature). Default: the loss's."""
     bias: ScaleConfig | None = None

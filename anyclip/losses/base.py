@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,13 @@ Prepared = dict[str, Tensor]  # what a similarity compares: name -> [N, ...]
 Score = Callable[[Prepared, Prepared], "Tensor | tuple[Tensor, Tensor]"]
 
 
+class Candidates(NamedTuple):
+    """All candidates of one side, [M, ...] each; `own` [n]: which of them belong to the complete rows, in their order."""
+
+    side: Prepared
+    own: Tensor
+
+
 class Loss(nn.Module):
     """A function of one pair's scores.
 
@@ -22,12 +29,14 @@ class Loss(nn.Module):
     default_scale, default_bias: used when the caller names none; `create_loss` sets those of the spec.
     min_rows: with fewer complete rows in the global batch the pair gives 0.
     fields: extra columns of the batch that the formula reads; `share` gets each by name, for the complete rows.
+    wide: it takes candidates that belong to no complete row (`negatives: modality | all`), in `wide_share`.
     """
 
     default_scale: float = 1.0
     default_bias: float | None = None
     min_rows: int = 2
     fields: tuple[str, ...] = ()
+    wide: bool = False
 
     def __init__(self, options: Any = None):
         super().__init__()
@@ -79,6 +88,19 @@ class Loss(nn.Module):
         """
         ab, ba = both_directions(score(self.prepare(a), self.prepare(b)))
         return self.from_scores(ab, ba, scale=scale, bias=bias, **fields) / world_size()
+
+    def wide_share(
+        self,
+        a: Candidates,
+        b: Candidates,
+        local: slice,
+        *,
+        score: Score,
+        scale: Tensor | float,
+        bias: Tensor | float | None = None,
+    ) -> Tensor:
+        """As `share`, where each side has more candidates than there are complete rows. Only with `wide`."""
+        raise NotImplementedError(f"{type(self).__name__} compares complete rows only")
 
     def prepare(self, side: Prepared) -> Prepared:
         """Normalise embeddings again where the option `normalize_inputs` asks for it."""

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anyclip.losses.base import Loss, Prepared, Score, both_directions, take
+from anyclip.losses.base import Candidates, Loss, Prepared, Score, both_directions, take
 from anyclip.losses.options import InfoNCEOptions, direction_weights
 from anyclip.losses.softmax import Rows, softmax_terms
+from anyclip.losses.wide import wide_softmax
 
 
 class InfoNCE(Loss):
@@ -82,6 +83,26 @@ class InfoNCE(Loss):
             ab = both_directions(score(take(a, local), b))[0]
             ba = both_directions(score(a, take(b, local)))[1]
         return self._add(ab, ba, local, n, scale, bias, fields)
+
+    @property
+    def wide(self) -> bool:  # type: ignore[override]
+        return self.plain
+
+    def wide_share(
+        self,
+        a: Candidates,
+        b: Candidates,
+        local: slice,
+        *,
+        score: Score,
+        scale: Tensor | float,
+        bias: Tensor | float | None = None,
+    ) -> Tensor:
+        sides = (Candidates(self.prepare(side), own) for side, own in (a, b))
+        weights, smoothing = self.direction_weights, self.options.label_smoothing
+        return wide_softmax(
+            *sides, local, score=score, scale=scale, bias=bias, weights=weights, label_smoothing=smoothing
+        )
 
     def _weights(self, a: Prepared, b: Prepared, fields: dict[str, Any]) -> list[Tensor | None]:
         """Weights of all N samples for each direction, or None."""

@@ -1,7 +1,7 @@
 """Objectives: the weighted terms of the training loss."""
 
-from anyclip.objectives.base import Objective, Pair, StepContext
+from anyclip.objectives.base import Objective, Pair, Side, StepContext
 from anyclip.objectives.build import Objectives, build_objectives
 from anyclip.objectives.edge import PairObjective
 
-__all__ = ["Objective", "Objectives", "Pair", "PairObjective", "StepContext", "build_objectives"]
+__all__ = ["Objective", "Objectives", "Pair", "PairObjective", "Side", "StepContext", "build_objectives"]

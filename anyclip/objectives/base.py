@@ -31,6 +31,14 @@ class Pair:
     b: Prepared
 
 
+@dataclass(frozen=True)
+class Side:
+    """One stream on all rows of the global batch that have it: their sorted row numbers [n], and what is compared."""
+
+    rows: Tensor
+    prepared: Prepared
+
+
 class StepContext(Protocol):
     """One step of one process, as an objective sees it.
 
@@ -59,6 +67,10 @@ class StepContext(Protocol):
 
     def pair(self, a: str, b: str, similarity: Similarity | None = None) -> Pair:
         """Complete rows of two streams, gathered from all processes; cosine when no similarity is given."""
+        ...
+
+    def side(self, stream: str, similarity: Similarity | None = None) -> Side:
+        """Every row that has the stream, gathered from all processes; cosine when no similarity is given."""
         ...
 
     def field(self, name: str, rows: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from anyclip.model.sharing import share_state
 from anyclip.objectives.base import Objective, StepContext
 from anyclip.objectives.edge import PairObjective
 from anyclip.objectives.scalar import bias, log_scale, settle
+from anyclip.objectives.schedule import Schedule
 from anyclip.registry import get_registry
 from anyclip.similarities import Similarity, create_similarity
 from anyclip.specs import LossSpec
@@ -26,10 +27,11 @@ Reduction = Literal["sum", "mean", "factorial"]
 
 
 class Objectives(nn.ModuleList):
-    """Every term of the training loss, with its weight and name.
+    """Every term of the training loss, with its weight, schedule and name.
 
-    total = sum of weight x term. With `mean` the edges' part is divided by the number of edges that the batch has
-    enough complete rows for, with `factorial` by that number's factorial (AudioCLIP); other terms just add.
+    total = sum of factor(step) x term. With `mean` the edges' part is divided by the number of edges that take part in
+    the step and have enough complete rows in the batch, with `factorial` by that number's factorial (AudioCLIP); other
+    terms just add. A term before its start is not computed: it reaches no parameter, and `after_step` passes it over.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Objectives(nn.ModuleList):
         *,
         names: Sequence[str],
         weights: Sequence[float] | None = None,
+        schedules: Sequence[Schedule] | None = None,
         reduction: Reduction = "sum",
     ):
         super().__init__(objectives)
         self.names = list(names)
         self.weights = list(weights) if weights is not None else [1.0] * len(self.names)
+        self.schedules = list(schedules) if schedules is not None else [Schedule()] * len(self.names)
         self.reduction = reduction
         share_state(self)
 
@@ -50,6 +54,16 @@ class Objectives(nn.ModuleList):
     def terms(self) -> list[tuple[str, float, Objective]]:
         """(name, weight, objective) of each."""
         return list(zip(self.names, self.weights, self))  # type: ignore[arg-type]
+
+    def active(self, step: int) -> tuple[bool, ...]:
+        """Which of the terms take part in a step (counted from 0)."""
+        return tuple(schedule.factor(step) > 0 for schedule in self.schedules)
+
+    def streams_at(self, step: int) -> list[str]:
+        """Streams that the terms of a step need, in the order of `streams`."""
+        active = zip(self.active(step), self.terms)
+        needed = {s for on, (_, _, objective) in active if on for s in objective.streams}
+        return [s for s in self.streams if s in needed]
 
     @property
     def streams(self) -> list[str]:
@@ -71,21 +85,25 @@ class Objectives(nn.ModuleList):
         shares: dict[str, Tensor] = {}
         edges, others = [], []
         counted = 0
-        for name, weight, objective in self.terms:
+        for (name, weight, objective), schedule in zip(self.terms, self.schedules):
+            factor = weight * schedule.factor(ctx.step)
+            if not schedule.factor(ctx.step):
+                continue
             found = objective(ctx)
             for key, share in found.items():
                 shares[name if len(found) == 1 else f"{name}.{key}"] = share
-                (edges if isinstance(objective, PairObjective) else others).append(weight * share)
+                (edges if isinstance(objective, PairObjective) else others).append(factor * share)
             counted += isinstance(objective, PairObjective) and objective.counted(ctx)
         divisor = {"sum": 1, "mean": max(counted, 1), "factorial": math.factorial(counted)}[self.reduction]
-        total = torch.stack([e / divisor for e in edges] + others).sum()
-        return total, shares
+        parts = [e / divisor for e in edges] + others
+        return torch.stack(parts).sum() if parts else _nothing(self), shares
 
     def after_step(self, ctx: StepContext | None) -> None:
         """Clamp scales, update queues; `ctx` may be None when `keeps_state` is False."""
         with torch.no_grad():
-            for _, _, objective in self.terms:
-                objective.after_step(ctx)  # type: ignore[arg-type]
+            for (_, _, objective), schedule in zip(self.terms, self.schedules):
+                if ctx is None or schedule.factor(ctx.step):
+                    objective.after_step(ctx)  # type: ignore[arg-type]
 
     @property
     def keeps_state(self) -> bool:
@@ -106,6 +124,7 @@ def build_objectives(config: Config, model: JointModel) -> Objectives:
         built,
         names=_names(config.objectives),
         weights=[settings.weight for settings in config.objectives],
+        schedules=[Schedule(settings.start, settings.ramp) for settings in config.objectives],
         reduction=config.pair_reduction,
     )
 
@@ -149,6 +168,8 @@ class _Builder:
             log_scale=self._share("scale", settings.scale, scale, where, log_scale(scale, where=f"{where}.scale")),
             bias=None if shift is None else self._share("bias", settings.bias, shift, where, bias(shift)),
             scale_max=scale.max,
+            negatives=settings.negatives,
+            where=where,
         )
 
     def _similarity(self, settings: ObjectiveConfig) -> Similarity:
@@ -174,6 +195,12 @@ class _Builder:
                 where=f"{where}.{kind}",
             )
         return parameter
+
+
+def _nothing(module: nn.Module) -> Tensor:
+    """The total of a step in which no term takes part; nothing has a gradient."""
+    parameter = next(module.parameters(), None)
+    return torch.zeros((), device=None if parameter is None else parameter.device)
 
 
 def _names(settings: Sequence[ObjectiveConfig]) -> list[str]:

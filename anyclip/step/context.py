@@ -12,7 +12,7 @@ from anyclip.data import Batch
 from anyclip.distributed import Presence
 from anyclip.losses.base import Prepared
 from anyclip.model import JointModel
-from anyclip.objectives import Pair
+from anyclip.objectives import Pair, Side
 from anyclip.similarities import Similarity
 from anyclip.similarities.cosine import Cosine
 from anyclip.step.encoding import Key, device_of, encode, encode_placeholder
@@ -64,6 +64,10 @@ class Context:
         rows = self.presence.rows(a, b)
         sides = [self._select(stream, rows, self._gathered(stream, similarity)) for stream in (a, b)]
         return Pair(rows, self.presence.local(a, b), *sides)
+
+    def side(self, stream: str, similarity: Similarity | None = None) -> Side:
+        similarity = self._cosine if similarity is None else similarity
+        return Side(self.presence.rows(stream), self._gathered(stream, similarity))
 
     def _gathered(self, stream: str, similarity: Similarity) -> Prepared:
         """What the similarity compares of every row that has the stream; gathered once however many pairs use it."""

@@ -75,7 +75,8 @@ class Step(nn.Module):
     def kind(self, work: Work) -> object:
         """What decides which parameters a step reaches, as far as it is known before."""
         groups = [*((s,) for s in self.streams), *self.objectives.edges.values()]
-        return len(work.batch.parts), *(min(work.presence.count(*streams), 2) for streams in groups)
+        counts = (min(work.presence.count(*streams), 2) for streams in groups)
+        return len(work.batch.parts), self.objectives.active(work.step), *counts
 
     def _full(self, work: Work) -> Tensor:
         encodings, features = {}, {}
@@ -179,8 +180,8 @@ class Step(nn.Module):
         return keep(encoding, {n for _, _, o in self.objectives.terms for n in o.needs})
 
     def _present(self, work: Work) -> list[str]:
-        """Streams that some process has rows of: the same list, and so the same tower calls, on every process."""
-        return [stream for stream in self.streams if work.presence.count(stream)]
+        """Streams that the step's terms need and some process has rows of: the same tower calls on every process."""
+        return [stream for stream in self.objectives.streams_at(work.step) if work.presence.count(stream)]
 
     def _learns(self, stream: str) -> bool:
         """Whether a gradient of the stream's features reaches any parameter."""
