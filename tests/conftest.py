@@ -1,0 +1,54 @@
+"""Shared by tests: nothing is downloaded, small picture-and-caption tables, the command line in this process."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def picture_table():
+    """make(folder) writes `table.csv` and `photos/`: small pictures whose captions say their colour and number."""
+
+    def make(folder: Path, *, train: int = 24, test: int = 12) -> Path:
+        from PIL import Image
+
+        (folder / "photos").mkdir(parents=True, exist_ok=True)
+        colours = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
+        rng = np.random.default_rng(0)
+        table = folder / "table.csv"
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["image", "text", "split"])
+            for i in range(train + test):
+                name = list(colours)[i % 3]
+                pixels = np.clip(np.array(colours[name]) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / "photos" / f"{i}.jpg")
+                writer.writerow([f"photos/{i}.jpg", f"a {name} square, number {i}", "train" if i < train else "test"])
+        return table
+
+    return make
+
+
+@pytest.fixture
+def anyclip_command(capfd):
+    """run(*args) runs `anyclip ARGS` in this process and returns what it printed; fails on a non-zero exit code."""
+
+    def run(*args: str) -> str:
+        from anyclip.cli import main
+
+        code = main.run(list(args))
+        out, err = capfd.readouterr()
+        assert code == 0, f"anyclip {' '.join(args)} ended with {code}\n{out}\n{err}"
+        return out + err
+
+    return run
