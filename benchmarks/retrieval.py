@@ -5,7 +5,8 @@
 Each measurement is a fresh process with one thread: CPU seconds (user + system) of the ranking, and peak resident
 memory above what the embeddings needed (Linux). Cases are interleaved, medians taken. Both must give the same recalls.
 The better the model, the fewer scores lie near the right one's and the less is compared twice: `--noise` 3, 5, 6 and 12
-make R@1 about 100, 75, 46 and 3 %. Exits with 1 when the time is above 0.4 of the full matrix's or the memory above 50 MB.
+make R@1 about 100, 74, 46 and 3 %. Exits with 1 when the time is above 0.4 of the full matrix's or the memory above
+50 MB.
 """
 
 from __future__ import annotations
