@@ -85,7 +85,8 @@ def _guarded(function, name: str) -> np.ndarray:
     except UnidentifiedImageError:
         raise BadSample(f"{name}: not an image in a format that can be read") from None
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise BadSample(f"{name}: refused, {error}") from None
+        reason = str(error).split(",")[0] or "out of memory"
+        raise BadSample(f"{name}: refused: {reason}") from None
     except BadSample:
         raise
     # Pillow's format plugins and libjpeg raise a dozen kinds of errors on damaged files

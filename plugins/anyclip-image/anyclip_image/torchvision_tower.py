@@ -31,7 +31,10 @@ class TorchvisionTower(ImageTower):
     def __init__(self, built: Built, options: TorchvisionOptions):
         super().__init__(built, options)
         self.pool = options.pool
-        self.source = _feature_source(self.model)
+        source = _feature_source(self.model)
+        self.seen = _Seen(source[1]) if source else None
+        if source:
+            self.model.get_submodule(source[0]).register_forward_hook(self.seen)
         self.add_patch_dropout(options.patch_dropout)
 
     @classmethod
@@ -55,22 +58,26 @@ class TorchvisionTower(ImageTower):
         )
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        seen: list[Any] = []
-        if self.source is None:
-            return self.model(pixels), None
-        name, which = self.source
-        module = self.model.get_submodule(name)
-        if which == "input":
-            handle = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        else:
-            handle = module.register_forward_hook(lambda _, args, output: seen.append(output))
-        try:
-            out = self.model(pixels)
-        finally:
-            handle.remove()
-        # what comes out of torchvision's own flattening is [B, C, H, W] again, also for Swin
-        tokens = to_tokens(seen[0], prefix=self.built["prefix"])
+        out = self.model(pixels)
+        if self.seen is None:
+            return out, None
+        # where it is taken, the feature map is [B, C, H, W] for Swin too
+        tokens = to_tokens(self.seen.take(), prefix=self.built["prefix"])
         return (tokens.mean(dim=1) if self.pool == "mean" else out), tokens
+
+
+class _Seen:
+    """Forward hook that keeps what passed until it is taken; there from the start, so that compiling sees it."""
+
+    def __init__(self, which: str):
+        self.which, self.value = which, None
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.value = args[0] if self.which == "input" else output
+
+    def take(self) -> Any:
+        value, self.value = self.value, None
+        return value
 
 
 def _describe(options: TorchvisionOptions) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,13 @@ def test_every_spec_resolves():
         if part.distribution == "anyclip-image":
             registry.load("tower", part.spec.name)
             registry.build_options("tower", part.spec.name)
+
+
+def test_the_readme_example_runs(capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "torch.Size([1, 64]) torch.Size([1, 16, 64])\n"
 
 
 def test_preview_is_self_contained():
