@@ -30,7 +30,7 @@ from anyclip.testing.toy_objectives import Queue, TokenMax
 SIZE = 14  # global rows: not a multiple of 4 processes
 PARTS = 3
 STREAMS = ("a", "b", "c")
-VARIANTS = ("plain", "dropout", "frozen", "shared", "tokens")
+VARIANTS = ("plain", "dropout", "frozen", "shared", "graph", "tokens")
 PATTERNS = ("all", "some", "none", "few")
 TOLERANCE = 1e-10
 
@@ -39,8 +39,9 @@ TOLERANCE = 1e-10
 class Case:
     """One comparison.
 
-    variant: plain, dropout, frozen (towers, whole and in part), shared (a tower and a scale of two streams), tokens (a
-    similarity of tokens, and an objective with a queue and a column of the data).
+    variant: plain, dropout, frozen (towers, whole and in part), shared (a tower and a scale of two streams), graph (a
+    third pair that begins later, the mean of pairs, and wider negatives where the loss has them), tokens (a similarity
+    of tokens, and an objective with a queue and a column of the data).
     """
 
     strategy: str
@@ -77,7 +78,13 @@ def build(loss: str, variant: str) -> Step:
     if loss == "siglip":
         edge["bias"] = {"init": -1.5, **share}
     pairs = [{"pair": ["a", "b"], **edge}, {"pair": ["b", "c"], "weight": 0.7, **edge}]
-    config = config_from_dict({"model": {"dim": 5, "towers": towers}, "objectives": pairs})
+    reduction = "sum"
+    if variant == "graph":
+        wide = loss == "infonce"
+        pairs.append({"pair": ["a", "c"], "start": 1, "ramp": 3, "negatives": "all" if wide else "pair", **edge})
+        pairs[0]["negatives"], reduction = "modality" if wide else "pair", "mean"
+    model_config = {"dim": 5, "towers": towers}
+    config = config_from_dict({"model": model_config, "objectives": pairs, "pair_reduction": reduction})
     model = build_model(config.model, seed=1)
     objectives = build_objectives(config, model)
     if variant == "tokens":
