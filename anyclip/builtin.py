@@ -142,7 +142,6 @@ def anyclip_commands():
         ("search", "Search an embedded table"),
         ("import", "Turn a published checkpoint into a model folder"),
         ("conformance", "Try everything that a part or a plugin promises"),
-        ("new-plugin", "Write the package of a new tower, loss, reader or modality"),
     ):
         module = {"import": "import_"}.get(name, name.replace("-", "_"))
         yield CommandSpec(name=name, target=f"anyclip.cli.{module}:command", summary=summary)

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 _alone = 0  # depth of `single_process` blocks
+_pretended: tuple[int, int] | None = None  # (rank, world) inside a `pretended` block
 _cpu_groups: dict[Any, Any] = {}
 
 
@@ -18,11 +19,20 @@ def _active() -> bool:
     return not _alone and dist.is_available() and dist.is_initialized()
 
 
+def communicates() -> bool:
+    """Whether other processes take part and can be asked, which is not so in a `pretended` block."""
+    return _pretended is None and world_size() > 1
+
+
 def world_size() -> int:
+    if _pretended is not None:
+        return _pretended[1]
     return dist.get_world_size() if _active() else 1
 
 
 def rank() -> int:
+    if _pretended is not None:
+        return _pretended[0]
     return dist.get_rank() if _active() else 0
 
 
@@ -35,6 +45,17 @@ def single_process() -> Iterator[None]:
         yield
     finally:
         _alone -= 1
+
+
+@contextmanager
+def pretended(index: int, world: int) -> Iterator[None]:
+    """Inside the block `rank` and `world_size` say this; nothing can be gathered (tests of a loss's shares)."""
+    global _pretended
+    before, _pretended = _pretended, (index, world)
+    try:
+        yield
+    finally:
+        _pretended = before
 
 
 def block(size: int, index: int, world: int) -> tuple[int, int]:
@@ -101,6 +122,16 @@ def all_sum(x: Tensor) -> Tensor:
     x = x.detach().clone()
     dist.all_reduce(x)
     return x
+
+
+def all_logsumexp(x: Tensor) -> Tensor:
+    """Element by element, the logarithm of the sum of exponentials over processes; without gradient."""
+    if world_size() == 1:
+        return x
+    top = x.detach().clone()
+    dist.all_reduce(top, op=dist.ReduceOp.MAX)
+    lowest = torch.finfo(x.dtype).min  # -inf on every process stays -inf
+    return all_sum((x - top.clamp(min=lowest)).exp_()).log_() + top
 
 
 def cpu_group() -> Any:

@@ -5,8 +5,9 @@ A spec names a part; its `target` ("module:Class") is imported when a run asks f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,26 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TowerSpec(Spec):
-    """An encoder of one modality: target is a `Tower` subclass."""
+class TestedSpec(Spec):
+    """A part that `anyclip conformance` can try.
+
+    tiny: options of a small instance (random weights, nothing fetched), with which it is tried.
+    exempt: check -> reason; checks of the kit that do not apply to this part.
+    """
+
+    tiny: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    exempt: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerSpec(TestedSpec):
+    """An encoder of one modality: target is a `Tower` subclass.
+
+    promises: optional checks of the kit that must hold too: `compiles`, `exports`.
+    """
 
     kind: ClassVar[str] = "tower"
+    promises: tuple[str, ...] = ()
 
     @property
     def modality(self) -> str:
@@ -49,7 +66,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossSpec(Spec):
+class LossSpec(TestedSpec):
     """A function of one pair's scores.
 
     scale: default of the edge's scale.
@@ -82,10 +99,14 @@ class ObjectiveSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReaderSpec(Spec):
-    """Undecoded samples by row number: target is a `Reader` class."""
+class ReaderSpec(TestedSpec):
+    """Undecoded samples by row number: target is a `Reader` class.
+
+    example: `module:function(folder) -> dict`; writes a few rows into a folder and returns the options that read them.
+    """
 
     kind: ClassVar[str] = "reader"
+    example: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-STATUS_COLORS = {"ok": "green", "partial": "yellow", "failed": "red"}
+STATUS_COLORS = {"ok": "green", "passed": "green", "partial": "yellow", "noted": "yellow", "failed": "red"}
 
 
 def console() -> Console:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import zlib
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anyclip.errors import BadSample
+from anyclip.errors import BadSample, UserError
 from anyclip.processors import Processor
 from anyclip.readers import Blob
 from anyclip.testing.toy_options import ToyOptions
@@ -80,11 +81,13 @@ class ToyTower(Tower):
         self.processor = ToyProcessor(options.size, options.noise)
         widths = [options.size] + [options.width] * options.depth
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(options.dropout)) for a, b in zip(widths, widths[1:])
+            nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(options.dropout)) for a, b in pairwise(widths)
         )
         self.head = nn.Linear(options.width, options.width)
 
     def forward(self, inputs: Tensor, *, mask: Tensor | None = None, layers=()) -> Encoding:
+        if mask is not None:
+            raise UserError("toy/mlp cannot drop tokens.")
         x = inputs.to(self.head.weight.dtype)
         hidden = []
         for block in self.blocks:

@@ -50,6 +50,29 @@ def anyclip_modalities():
     )
 
 
+_TINY = {
+    "open_clip": {
+        "model": {
+            "embed_dim": 24,
+            "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
+        }
+    },
+    "timm": {"model": "test_vit", "image_size": 64},
+    "transformers": {
+        "model": {
+            "model_type": "clip_vision_model",
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "image_size": 32,
+            "patch_size": 8,
+        }
+    },
+    "torchvision": {"model": "shufflenet_v2_x0_5", "image_size": 64},
+}
+
+
 @hookimpl
 def anyclip_towers():
     for name, cls, summary in (
@@ -63,6 +86,7 @@ def anyclip_towers():
             target=f"anyclip_image.{name}_tower:{cls}Tower",
             options=f"anyclip_image.options:{cls}Options",
             summary=summary,
+            tiny=_TINY[name],
         )
 
 

@@ -20,6 +20,9 @@ def anyclip_modalities():
     )
 
 
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
 @hookimpl
 def anyclip_towers():
     yield TowerSpec(
@@ -27,10 +30,12 @@ def anyclip_towers():
         target="anyclip_text.open_clip_tower:OpenClipText",
         options="anyclip_text.options:OpenClipTextOptions",
         summary="The text side of any open_clip model, by config name or inline config",
+        tiny={"model": {"embed_dim": 24, "text_cfg": {"context_length": 64, "width": 32, "heads": 2, "layers": 2}}},
     )
     yield TowerSpec(
         name="text/transformers",
         target="anyclip_text.transformers_tower:TransformersText",
         options="anyclip_text.options:TransformersTextOptions",
         summary="Any transformers text encoder or decoder: BERT, RoBERTa, MPNet, T5, CLIP, SigLIP, language models",
+        tiny={"model": {"model_type": "bert", **_SMALL}, "context_length": 160},
     )
