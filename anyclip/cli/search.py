@@ -97,8 +97,10 @@ def _model(table: EmbeddingTable, path: str | None, device: str) -> Model:
 def _embed(model: Model, query: str, stream: str | None, table: EmbeddingTable):
     """Unit vector [dim] of the query."""
     name = stream or _query_stream(model, query)
-    vectors = model.embed(**{model.stream(name): [query]}, dim=table.info.dim)
-    return next(iter(vectors.values()))[0].numpy()
+    vectors, bad = model.embed_reporting(model.stream(name), [query], dim=table.info.dim)
+    if bad:
+        raise UserError(f"the query cannot be embedded: {bad[0][1]}.", where=query)
+    return vectors[0].numpy()
 
 
 def _query_stream(model: Model, query: str) -> str:

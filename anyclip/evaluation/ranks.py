@@ -201,7 +201,8 @@ def _at_least(tile: Tensor, threshold: Tensor, out: Tensor) -> None:
 def _where(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column of every True. Looks at eight bytes at a time: few are set."""
     if mask.shape[1] % 8:
-        return mask.nonzero(as_tuple=True)
+        row, column = mask.nonzero(as_tuple=True)
+        return row, column
     words = mask.view(torch.int64)
     row, word = words.nonzero(as_tuple=True)
     k, byte = words[row, word].view(torch.uint8).view(-1, 8).nonzero(as_tuple=True)
