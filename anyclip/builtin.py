@@ -141,6 +141,7 @@ def anyclip_commands():
         ("embed", "Embed files into a Parquet table"),
         ("search", "Search an embedded table"),
         ("import", "Turn a published checkpoint into a model folder"),
+        ("doctor", "Prove on this machine that gradients are exact, and say what is installed"),
         ("conformance", "Try everything that a part or a plugin promises"),
     ):
         module = {"import": "import_"}.get(name, name.replace("-", "_"))
