@@ -16,7 +16,7 @@ Score = Callable[[Prepared, Prepared], "Tensor | tuple[Tensor, Tensor]"]
 
 
 class Candidates(NamedTuple):
-    """All candidates of one side, [M, ...] each; `own` [n]: which of them belong to the complete rows, in their order."""
+    """All candidates of one side, [M, ...] each; `own` [n]: which of them are of the complete rows, in their order."""
 
     side: Prepared
     own: Tensor
@@ -62,6 +62,9 @@ class Loss(nn.Module):
         bias = self.default_bias if bias is None else bias
         with torch.autocast(a.device.type, enabled=False):
             inputs = self.prepare({"embedding": a}), self.prepare({"embedding": b})
+            tiled = self.tiled(*inputs, slice(0, len(a)), scale=scale, bias=bias)
+            if tiled is not None:
+                return tiled
             scores = inputs[0]["embedding"] @ inputs[1]["embedding"].T
             return self.from_scores(scores, scores.T, scale=scale, bias=bias, **fields)
 
@@ -101,6 +104,22 @@ class Loss(nn.Module):
     ) -> Tensor:
         """As `share`, where each side has more candidates than there are complete rows. Only with `wide`."""
         raise NotImplementedError(f"{type(self).__name__} compares complete rows only")
+
+    def tiled(
+        self,
+        a: Prepared,
+        b: Prepared,
+        local: slice,
+        *,
+        score: Score | None = None,
+        scale: Tensor | float,
+        bias: Tensor | float | None = None,
+    ) -> Tensor | None:
+        """As `share` of prepared sides, without a score matrix; None where the plain formula is to be used.
+
+        score: None stands for dot products in one process.
+        """
+        return None
 
     def prepare(self, side: Prepared) -> Prepared:
         """Normalise embeddings again where the option `normalize_inputs` asks for it."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from anyclip.losses.base import Candidates, Loss, Prepared, Score, both_directions, take
 from anyclip.losses.options import InfoNCEOptions, direction_weights
 from anyclip.losses.softmax import Rows, softmax_terms
+from anyclip.losses.tiled import plan, tiled_softmax
 from anyclip.losses.wide import wide_softmax
 
 
@@ -73,8 +74,11 @@ class InfoNCE(Loss):
         bias: Tensor | float | None = None,
         **fields: Any,
     ) -> Tensor:
-        """Own rows against all columns, in each direction: at most [n_local, N] scores twice."""
+        """Own rows against all columns, in each direction: at most [n_local, N] scores twice, or tile by tile."""
         a, b = self.prepare(a), self.prepare(b)
+        tiled = self.tiled(a, b, local, score=score, scale=scale, bias=bias)
+        if tiled is not None:
+            return tiled
         fields["weights"] = self._weights(a, b, fields)
         n = len(next(iter(a.values())))
         if local.stop - local.start == n:
@@ -83,6 +87,26 @@ class InfoNCE(Loss):
             ab = both_directions(score(take(a, local), b))[0]
             ba = both_directions(score(a, take(b, local)))[1]
         return self._add(ab, ba, local, n, scale, bias, fields)
+
+    def tiled(
+        self,
+        a: Prepared,
+        b: Prepared,
+        local: slice,
+        *,
+        score: Score | None = None,
+        scale: Tensor | float,
+        bias: Tensor | float | None = None,
+    ) -> Tensor | None:
+        if not self.plain or type(self) is not InfoNCE:  # a subclass may have another formula
+            return None
+        tiles = plan(self.options, a, b, local, score)
+        if tiles is None:
+            return None
+        weights, smoothing = self.direction_weights, self.options.label_smoothing
+        return tiled_softmax(
+            a, b, local, scale=scale, bias=bias, weights=weights, label_smoothing=smoothing, tiles=tiles
+        )
 
     @property
     def wide(self) -> bool:  # type: ignore[override]

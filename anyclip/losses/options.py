@@ -61,6 +61,11 @@ class InfoNCEOptions:
     """Weigh samples by the field `sample_weights`: sum of weight x term over the sum of weights (AudioCLIP)."""
     normalize_inputs: bool = False
     """Normalise the embeddings once more inside the loss, as some published code does."""
+    tile: Literal["auto", "none"] | Annotated[int, Ge(1)] = "auto"
+    """Edge of the tiles that stand for a large batch's score matrix (memory linear in the batch, the same value).
+    `auto`: measured shapes, from 2048 x 2048 scores per process on; `none`: always the whole matrix."""
+    tile_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Factors of the tiles' products; sums stay float32. `auto`: bfloat16 in a run with precision bf16-mixed."""
 
     def __post_init__(self):
         check_reduction(self.direction_reduction)
@@ -100,6 +105,11 @@ _TESTED = (
 class SigLIPOptions:
     normalize_inputs: bool = False
     """Normalise the embeddings once more inside the loss."""
+    tile: Literal["auto", "none"] | Annotated[int, Ge(1)] = "auto"
+    """Edge of the tiles that stand for a large batch's score matrix (memory linear in the batch, the same value).
+    `auto`: measured shapes, from 2048 x 2048 scores per process on; `none`: always the whole matrix."""
+    tile_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Factors of the tiles' products; sums stay float32. `auto`: bfloat16 in a run with precision bf16-mixed."""
 
 
 @dataclass(kw_only=True)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from anyclip.losses.base import Loss, Prepared, Score, take
 from anyclip.losses.options import SigLIPOptions
+from anyclip.losses.tiled import plan, tiled_sigmoid
 
 
 class SigLIP(Loss):
@@ -43,10 +44,26 @@ class SigLIP(Loss):
     ) -> Tensor:
         """Own rows of the first stream against all of the second: [n_local, N] scores cover every pair once."""
         a, b = self.prepare(a), self.prepare(b)
+        tiled = self.tiled(a, b, local, score=score, scale=scale, bias=bias)
+        if tiled is not None:
+            return tiled
         scores = score(take(a, local), b)
         if isinstance(scores, tuple):
             scores = scores[0], _second(score(a, take(b, local)))
         return self._rows(scores, local, len(next(iter(b.values()))), scale, bias)
+
+    def tiled(
+        self,
+        a: Prepared,
+        b: Prepared,
+        local: slice,
+        *,
+        score: Score | None = None,
+        scale: Tensor | float,
+        bias: Tensor | float | None = None,
+    ) -> Tensor | None:
+        tiles = plan(self.options, a, b, local, score) if type(self) is SigLIP else None
+        return None if tiles is None else tiled_sigmoid(a, b, local, scale=scale, bias=bias, tiles=tiles)
 
     def _rows(
         self,
