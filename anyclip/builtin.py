@@ -25,6 +25,7 @@ def anyclip_losses():
         summary="Softmax over all candidates (CLIP), with the options of its family",
         scale=Scalar(init=1 / 0.07, max=100.0),
         wide=("label_smoothing", "direction_reduction", "normalize_inputs"),
+        fields=("labels", "ids", "sample_weights"),
     )
     yield LossSpec(
         name="infoloob",
@@ -38,6 +39,7 @@ def anyclip_losses():
         target="anyclip.losses.supcon:SupCon",
         options="anyclip.losses.options:SupConOptions",
         summary="Supervised contrastive: rows of one label attract, within and across streams",
+        fields=("labels",),
         scale=Scalar(init=1.0, learn=False),
     )
     yield LossSpec(
@@ -56,6 +58,26 @@ def anyclip_similarities():
         name="cosine", target="anyclip.similarities.cosine:Cosine", summary="Dot product on the unit sphere"
     )
     yield SimilaritySpec(name="dot", target="anyclip.similarities.cosine:Dot", summary="Dot product of raw features")
+    for name, target, options, summary in (
+        (
+            "frame_mean",
+            "frame_mean:FrameMean",
+            None,
+            "One vector against the mean of tokens, such as frames (CLIP4Clip)",
+        ),
+        ("filip", "filip:Filip", "Filip", "Each token's best match, averaged; with top-k keys (FILIP)"),
+        ("multi_grained", "multi_grained:MultiGrained", "MultiGrained", "Sentence, words, frames and video (X-CLIP)"),
+        ("euclidean", "euclidean:Euclidean", "Euclidean", "Minus the (squared) distance of raw features (EuCLIP)"),
+        ("elliptic", "euclidean:Elliptic", None, "Minus the angle of unit vectors"),
+        ("hyperbolic", "hyperbolic:Hyperbolic", "Hyperbolic", "Minus the distance on a hyperboloid (MERU)"),
+        ("whitening", "whitening:Whitening", "Whitening", "Whitened features, fitted on a reference set (W-CLIP)"),
+    ):
+        yield SimilaritySpec(
+            name=name,
+            target=f"anyclip.similarities.{target}",
+            options=f"anyclip.similarities.options:{options}Options" if options else None,
+            summary=summary,
+        )
 
 
 @hookimpl

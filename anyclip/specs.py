@@ -71,12 +71,14 @@ class LossSpec(TestedSpec):
 
     scale: default of the edge's scale.
     bias: default of the edge's bias; None: the loss has none.
+    fields: extra fields of the data that it can read.
     wide: options that may be set together with `negatives: modality | all`; None: it compares complete rows only.
     """
 
     kind: ClassVar[str] = "loss"
     scale: Scalar = Scalar(init=14.285714285714286, max=100.0)
     bias: Scalar | None = None
+    fields: tuple[str, ...] = ()
     wide: tuple[str, ...] | None = None
 
 
@@ -92,10 +94,17 @@ class ObjectiveSpec(Spec):
     """A term of the training loss that is not a loss on a pair: target is an `Objective` subclass.
 
     cacheable: False for objectives that run a tower again; `check` refuses those together with `micro_batch`.
+    pair: a term of a pair (an `EdgeTerm`): the config names the pair, as for a loss.
+    scale, bias: their defaults where no loss is on that pair; None: it has none.
+    fields: extra fields of the data that it can read.
     """
 
     kind: ClassVar[str] = "objective"
     cacheable: bool = True
+    pair: bool = False
+    scale: Scalar | None = None
+    bias: Scalar | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

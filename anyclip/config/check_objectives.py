@@ -10,10 +10,11 @@ from anyclip.config.checking import Checking
 from anyclip.config.normalize import named
 from anyclip.config.schema import ObjectiveConfig, ScaleConfig
 from anyclip.config.source import Key
-from anyclip.errors import PluginError
+from anyclip.errors import PluginError, did_you_mean
 from anyclip.specs import LossSpec, ObjectiveSpec
 
-_OF_PAIRS = ("loss", "similarity", "scale", "bias", "negatives")
+_OF_PAIRS = ("loss", "similarity", "scale", "bias", "negatives", "heads")
+_OF_LOSSES = ("loss", "heads", "negatives")  # not of terms such as distillation, though they have a pair
 
 
 def check_objectives(checking: Checking) -> set[str] | None:
@@ -23,10 +24,10 @@ def check_objectives(checking: Checking) -> set[str] | None:
     told = bool(objectives)
     for i, objective in enumerate(objectives):
         key = ("objectives", i)
-        if objective.pair is not None and objective.name is not None:
+        if objective.pair is not None and objective.name is not None and not _is_term(checking, objective.name):
             checking.add(key, "has both pair and name; an objective is a loss on a pair, or a named one.")
             told = False
-        elif objective.pair is not None:
+        elif objective.pair is not None and objective.name is None:
             told = _check_pair(checking, objective, key) and told
             used |= {name.partition("#")[0] for name in objective.pair}
         elif objective.name is not None:
@@ -86,7 +87,35 @@ def _check_pair(checking: Checking, objective: ObjectiveConfig, key: Key) -> boo
         checking.part(kind, part.name, part.options, name_key, (*part_key, "options"))
     _check_scalars(checking, objective, key)
     _check_negatives(checking, objective, key)
+    _check_fields(checking, objective, key)
+    for stream in objective.heads:
+        if stream not in (objective.pair or []):
+            checking.add((*key, "heads", stream), f"{stream} is not one of the pair.", (*key, "pair"))
     return there
+
+
+def _is_term(checking: Checking, name: str) -> bool:
+    """Whether a named objective is a term of a pair."""
+    try:
+        spec = checking.registry.spec("objective", name)
+    except PluginError:
+        return False
+    return isinstance(spec, ObjectiveSpec) and spec.pair
+
+
+def _check_fields(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
+    """`fields` maps what the loss or objective can read; the data may bring those columns."""
+    kind, name = ("objective", objective.name) if objective.name else ("loss", named(objective.loss).name)
+    try:
+        spec = checking.registry.spec(kind, name)
+    except PluginError:
+        return
+    assert isinstance(spec, (LossSpec, ObjectiveSpec))
+    for field in objective.fields:
+        if field not in spec.fields:
+            hint = did_you_mean(field, spec.fields, noun="Fields") if spec.fields else "It reads none."
+            checking.add((*key, "fields", field), f"{name} reads no field {field!r}. {hint}")
+    checking.asked |= {objective.fields.get(field, field) for field in spec.fields}
 
 
 def _check_scalars(checking: Checking, objective: ObjectiveConfig, key: Key) -> None:
@@ -135,8 +164,10 @@ def _check_shared(checking: Checking, what: str) -> None:
 def _check_named(checking: Checking, objective: ObjectiveConfig, key: Key) -> set[str]:
     """A named objective. Returns the streams that its options name."""
     assert objective.name is not None
-    for setting in _OF_PAIRS:
+    term = _is_term(checking, objective.name)
+    for setting in _OF_LOSSES if term else _OF_PAIRS:
         checking.idle((*key, setting), f"it belongs to a pair; options of {objective.name} stand under options.")
+    _check_fields(checking, objective, key)
     built = checking.part("objective", objective.name, objective.options, (*key, "name"), (*key, "options"))
     try:
         spec = checking.registry.spec("objective", objective.name)
@@ -146,7 +177,11 @@ def _check_named(checking: Checking, objective: ObjectiveConfig, key: Key) -> se
         message = f"the objective {objective.name} runs towers again, which micro_batch cannot repeat exactly."
         checking.add(("train", "micro_batch"), message, (*key, "name"))
     checking.stream_options(objective.options, (*key, "options"))
-    found = set(texts(built)) | set(texts(objective.options))
+    if term and objective.pair is None:
+        checking.add(key, f"{objective.name} is a term of a pair: it needs two streams.", (*key, "pair"))
+    elif term:
+        checking.pair(objective.pair or [], (*key, "pair"))
+    found = set(texts(built)) | set(texts(objective.options)) | set(objective.pair or ())
     checking.asked |= found
     return {name.partition("#")[0] for name in found} & set(checking.streams)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyclip.config.schema import Named, ProjectionConfig
+from anyclip.config.schema import HeadConfig, Named, ProjectionConfig
 
 # sections whose value may be the bare name of a part or setting: `schedule: cosine`
 _NAME_ONLY = ("optimizer", "schedule")
@@ -13,6 +13,11 @@ _NAME_ONLY = ("optimizer", "schedule")
 def named(value: Named | str) -> Named:
     """`infonce` -> Named(name="infonce")."""
     return Named(name=value) if isinstance(value, str) else value
+
+
+def head(value: HeadConfig | str) -> HeadConfig:
+    """`mlp` -> HeadConfig(name="mlp")."""
+    return HeadConfig(name=value) if isinstance(value, str) else value  # type: ignore[arg-type]
 
 
 def projection(value: ProjectionConfig | str) -> ProjectionConfig:

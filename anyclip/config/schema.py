@@ -87,17 +87,45 @@ class ScaleConfig:
 
 
 @dataclass(kw_only=True)
+class HeadConfig:
+    """Layers of one term between a stream's vectors and what it compares; trained, and not part of the embedding."""
+
+    name: Literal["linear", "mlp"] = "mlp"
+    """`mlp`: `layers` linear layers with an activation between them."""
+    dim: Positive | None = None
+    """Width of the result. Default: the width of the input."""
+    hidden: Positive | None = None
+    """Hidden width of `mlp`. Default: `dim`."""
+    layers: Annotated[int, Ge(2)] = 2
+    """Linear layers of `mlp`."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Between the layers of `mlp`."""
+    norm: Literal["none", "layer"] = "none"
+    """LayerNorm after each hidden layer; its statistics are a row's own, so that batches may be cut anywhere."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """After each hidden layer."""
+    normalize_inputs: bool = False
+    """Give the head unit vectors (LAION-CLAP)."""
+
+
+@dataclass(kw_only=True)
 class ObjectiveConfig:
     """A term of the training loss: a loss on a pair, or a named objective."""
 
     pair: list[str] | None = None
-    """Two streams to compare; a stream may be compared with itself (`image`, `image#1`)."""
+    """Two streams to compare; a stream may be compared with itself (`image`, `image#1`). With `name`: the pair that a
+    term such as `distillation` belongs to."""
     loss: Named | str = "infonce"
     """A registered loss: its name, or `{name: ..., options: {...}}`."""
     similarity: Named | str = "cosine"
     """How the pair is scored: a name, or `{name: ..., options: {...}}`."""
+    heads: dict[str, HeadConfig | Literal["linear", "mlp"]] = field(default_factory=dict)
+    """Stream of the pair -> layers between its features and this edge's similarity (LAION-CLAP)."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Field that the loss or objective reads -> extra field of the data: `{labels: class_id}`. Default: same name."""
     name: str | None = None
-    """A registered objective, instead of `pair`."""
+    """A registered objective, instead of a loss. One that is a term of a pair, such as `distillation`, takes `pair`
+    too, and has the scale, bias and similarity of the loss on that pair."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the named objective."""
     weight: Annotated[float, Ge(0)] = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ class JointModel(nn.Module):
         return projection(
             pooled if dtype is None or torch.is_autocast_enabled(pooled.device.type) else pooled.to(dtype)
         )
+
+    def project_tokens(self, stream: str, encoding: Encoding) -> Encoding:
+        """The encoding with its tokens mapped by the stream's own projection, [B, T, E]."""
+        if encoding.tokens is None:
+            return encoding
+        return replace(encoding, tokens=self.features(stream, replace(encoding, pooled=encoding.tokens)))
 
     def embed(self, stream: str, inputs: Any) -> Tensor:
         """Unit-length embeddings [B, E], at least float32."""

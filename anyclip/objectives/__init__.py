@@ -3,5 +3,6 @@
 from anyclip.objectives.base import Objective, Pair, Side, StepContext
 from anyclip.objectives.build import Objectives, build_objectives
 from anyclip.objectives.edge import PairObjective
+from anyclip.objectives.term import EdgeTerm
 
-__all__ = ["Objective", "Objectives", "Pair", "PairObjective", "Side", "StepContext", "build_objectives"]
+__all__ = ["EdgeTerm", "Objective", "Objectives", "Pair", "PairObjective", "Side", "StepContext", "build_objectives"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from anyclip.data import Batch
-from anyclip.losses.base import Prepared
+from anyclip.losses.base import Prepared, at_least_fp32
 from anyclip.similarities import Similarity
-from anyclip.towers import Encoding
+from anyclip.towers import Encoding, Tower
 
 if TYPE_CHECKING:
     from anyclip.model import JointModel
@@ -65,8 +68,33 @@ class StepContext(Protocol):
         """Projected, raw vectors of this process's rows [B, E]; B may be 0."""
         ...
 
-    def pair(self, a: str, b: str, similarity: Similarity | None = None) -> Pair:
-        """Complete rows of two streams, gathered from all processes; cosine when no similarity is given."""
+    def pair(
+        self, a: str, b: str, similarity: Similarity | None = None, *, heads: Sequence[nn.Module | None] = (None, None)
+    ) -> Pair:
+        """Complete rows of two streams, gathered from all processes; cosine when no similarity is given.
+
+        heads: for each side, layers between its features and the similarity.
+        """
+        ...
+
+    def select(self, stream: str, x: Tensor, rows: Tensor) -> Tensor:
+        """Gather values of this process's rows of a stream, and take some global rows (that have the stream) of all."""
+        ...
+
+    def local(self, rows: Tensor) -> slice:
+        """Which of some sorted global rows lie on this process."""
+        ...
+
+    def rng(self, *key: int | str) -> np.random.Generator:
+        """Random numbers of this step, the same on every process."""
+        ...
+
+    def teacher(self, stream: str) -> Tower:
+        """The moving average of the stream's tower, kept by an objective that has it among its `teachers`."""
+        ...
+
+    def tower(self, stream: str) -> Tower:
+        """The stream's tower, for its vocabulary or weights; run it by `encode` and `encode_embeds`."""
         ...
 
     def side(self, stream: str, similarity: Similarity | None = None) -> Side:
@@ -81,6 +109,10 @@ class StepContext(Protocol):
         """Run a tower again (inputs None: no rows here). Only for objectives with `cacheable = False`."""
         ...
 
+    def encode_embeds(self, stream: str, embeds: Tensor | None, mask: Tensor | None) -> Encoding:
+        """Run a tower on token embeddings [B, T, W] (None: no rows here). Only with `cacheable = False`."""
+        ...
+
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes in rank order, however many each has; the backward adds up."""
         ...
@@ -92,7 +124,9 @@ class Objective(nn.Module):
     streams: the streams it needs. cacheable: it needs only encodings, so that micro-batches can be used.
     needs: what it reads of an encoding beside `pooled` and `terms`: "tokens", "layers", "extra".
     depths: stream -> depths that its tower shall return in `Encoding.layers`.
-    fields: extra columns of the batch. State that must survive a resume lives in parameters and buffers.
+    fields: extra values that it reads; columns: field -> extra column of the batch, where the names differ.
+    State that must survive a resume lives in parameters and buffers.
+    teachers: moving averages of towers by stream; they live in the checkpoint with the rest of the objective.
     """
 
     streams: tuple[str, ...] = ()
@@ -100,6 +134,8 @@ class Objective(nn.Module):
     needs: frozenset[str] = frozenset()
     depths: Mapping[str, Sequence[int]] = {}
     fields: tuple[str, ...] = ()
+    columns: Mapping[str, str] = MappingProxyType({})
+    teachers: nn.ModuleDict | Mapping[str, nn.Module] = MappingProxyType({})
 
     @classmethod
     def from_options(cls, options: Any, *, model: JointModel) -> Objective:
@@ -109,6 +145,25 @@ class Objective(nn.Module):
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:
         """Named shares: this process's part of each term, so that the sum over processes is the global term."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def begin(self, model: JointModel) -> None:
+        """Once before the first step of a run, when all weights are loaded and nothing is sharded."""
+
+    @property
+    def data_fields(self) -> tuple[str, ...]:
+        """Extra columns that the data must bring."""
+        return tuple(self.columns.get(name, name) for name in self.fields)
+
+    def field(self, ctx: StepContext, name: str, rows: Tensor) -> Tensor:
+        """One of `fields` for some global rows."""
+        return ctx.field(self.columns.get(name, name), rows)
+
+    def zero(self, ctx: StepContext) -> Tensor:
+        """0 with the graph that other processes and other numbers of processes have; sums of nothing are never NaN."""
+        tensors = [*(p for p in self.parameters() if p.requires_grad), *(ctx.features(s) for s in self.streams)]
+        if not tensors:
+            return torch.zeros(())
+        return torch.stack([at_least_fp32(t.flatten()[:0]).sum() for t in tensors]).sum()
 
     def after_step(self, ctx: StepContext) -> None:
         """Once per optimizer step, without grad: queues, moving averages, clamps. `ctx.gather` gives global order."""

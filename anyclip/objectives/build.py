@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from anyclip.config import Config, named
 from anyclip.config.schema import ObjectiveConfig, ScaleConfig
-from anyclip.errors import UserError
+from anyclip.errors import UserError, did_you_mean
 from anyclip.losses import create_loss
 from anyclip.model import JointModel
 from anyclip.model.sharing import share_state
 from anyclip.objectives.base import Objective, StepContext
 from anyclip.objectives.edge import PairObjective
+from anyclip.objectives.heads import Head
 from anyclip.objectives.scalar import bias, log_scale, settle
 from anyclip.objectives.schedule import Schedule
+from anyclip.objectives.term import EdgeTerm
 from anyclip.registry import get_registry
 from anyclip.similarities import Similarity, create_similarity
-from anyclip.specs import LossSpec
+from anyclip.specs import LossSpec, ObjectiveSpec
 
 Reduction = Literal["sum", "mean", "factorial"]
 
@@ -73,7 +75,7 @@ class Objectives(nn.ModuleList):
     @property
     def fields(self) -> list[str]:
         """Extra columns that the data must bring."""
-        return list(dict.fromkeys(f for _, _, o in self.terms for f in o.fields))
+        return list(dict.fromkeys(f for _, _, o in self.terms for f in o.data_fields))
 
     @property
     def edges(self) -> dict[str, tuple[str, str]]:
@@ -108,7 +110,13 @@ class Objectives(nn.ModuleList):
     @property
     def keeps_state(self) -> bool:
         """Whether any objective wants the step's features after the optimizer step."""
-        return any(type(o).after_step not in (Objective.after_step, PairObjective.after_step) for _, _, o in self.terms)
+        plain = (Objective.after_step, PairObjective.after_step, EdgeTerm.after_step)
+        return any(type(o).after_step not in plain for _, _, o in self.terms)
+
+    def begin(self, model: JointModel) -> None:
+        """Once before the first step of a run, with all weights loaded: teachers take the weights of their towers."""
+        for objective in self:
+            objective.begin(model)  # type: ignore[operator]
 
 
 def build_objectives(config: Config, model: JointModel) -> Objectives:
@@ -119,7 +127,9 @@ def build_objectives(config: Config, model: JointModel) -> Objectives:
     if not config.objectives:
         raise UserError("there is nothing to train for.", where="objectives", hint="Add a pair of streams.")
     builder = _Builder(model)
-    built = [builder.build(i, settings) for i, settings in enumerate(config.objectives)]
+    order = sorted(range(len(config.objectives)), key=lambda i: config.objectives[i].name is not None)
+    made = {i: builder.build(i, config.objectives[i]) for i in order}  # losses first: terms take over from their pairs
+    built = [made[i] for i in range(len(made))]
     return Objectives(
         built,
         names=_names(config.objectives),
@@ -136,10 +146,14 @@ class _Builder:
         self.model = model
         self._similarities: dict[str, Similarity] = {}
         self._shared: dict[tuple[str, str], tuple[Any, nn.Parameter]] = {}
+        self._edges: dict[tuple[str, str], PairObjective] = {}
 
     def build(self, index: int, settings: ObjectiveConfig) -> Objective:
         where = f"objectives.{index}"
-        objective = self._edge(settings, where) if settings.name is None else self._named(settings)
+        objective = self._edge(settings, where) if settings.name is None else self._named(settings, where)
+        objective.columns = columns(objective, settings, where)
+        if isinstance(objective, PairObjective):
+            self._edges.setdefault(objective.streams, objective)
         for stream in objective.streams:
             try:
                 self.model.resolve(stream)
@@ -147,30 +161,64 @@ class _Builder:
                 raise UserError(error.message, where=where, hint=error.hint) from None
         return objective
 
-    def _named(self, settings: ObjectiveConfig) -> Objective:
+    def _named(self, settings: ObjectiveConfig, where: str) -> Objective:
         registry = get_registry()
         assert settings.name is not None
         options = registry.build_options("objective", settings.name, settings.options)
-        return registry.load("objective", settings.name).from_options(options, model=self.model)
+        cls = registry.load("objective", settings.name)
+        if not issubclass(cls, EdgeTerm):
+            return cls.from_options(options, model=self.model)
+        pair = _pair(settings, where)
+        spec = registry.spec("objective", settings.name)
+        assert isinstance(spec, ObjectiveSpec)
+        edge = self._edges.get(pair) if settings.similarity == "cosine" else None
+        similarity = self._similarity(settings) if edge is None else edge.similarity
+        scalars = self._scalars(settings, spec, self._edges.get(pair), where)
+        return cls.from_edge(options, pair, similarity, model=self.model, **scalars)
+
+    def _scalars(
+        self, settings: ObjectiveConfig, spec: ObjectiveSpec, edge: PairObjective | None, where: str
+    ) -> dict[str, Any]:
+        """Scale and bias of a term: its own where the config names them or no loss is on the pair, else the loss's."""
+        found: dict[str, Any] = {}
+        scale = settle(settings.scale, spec.scale)
+        if edge is not None and settings.scale is None:
+            found |= {"log_scale": edge.log_scale}
+        elif scale is not None:
+            made = log_scale(scale, where=f"{where}.scale")
+            found |= {"log_scale": self._share("scale", settings.scale, scale, where, made), "scale_max": scale.max}
+        shift = settle(settings.bias, spec.bias)
+        if edge is not None and settings.bias is None:
+            found["bias"] = edge.bias
+        elif shift is not None:
+            found["bias"] = self._share("bias", settings.bias, shift, where, bias(shift))
+        return found
 
     def _edge(self, settings: ObjectiveConfig, where: str) -> PairObjective:
-        if settings.pair is None or len(settings.pair) != 2:
-            raise UserError("needs a pair of two streams, or a name.", where=where)
+        pair = _pair(settings, where)
         loss = named(settings.loss)
         spec = get_registry().spec("loss", loss.name)
         assert isinstance(spec, LossSpec)
         scale, shift = settle(settings.scale, spec.scale), settle(settings.bias, spec.bias)
         assert scale is not None
         return PairObjective(
-            (settings.pair[0], settings.pair[1]),
+            pair,
             create_loss(loss.name, **loss.options),
             self._similarity(settings),
             log_scale=self._share("scale", settings.scale, scale, where, log_scale(scale, where=f"{where}.scale")),
             bias=None if shift is None else self._share("bias", settings.bias, shift, where, bias(shift)),
             scale_max=scale.max,
             negatives=settings.negatives,
+            heads=self._heads(settings, pair, where),
             where=where,
         )
+
+    def _heads(self, settings: ObjectiveConfig, pair: tuple[str, str], where: str) -> dict[str, nn.Module]:
+        for stream in settings.heads:
+            if stream not in pair:
+                raise UserError(f"{stream} is not one of the pair.", where=f"{where}.heads.{stream}")
+        heads = {side: settings.heads[stream] for side, stream in zip("ab", pair) if stream in settings.heads}
+        return {side: Head(config, self.model.dim) for side, config in heads.items()}
 
     def _similarity(self, settings: ObjectiveConfig) -> Similarity:
         """Edges share a similarity that has nothing to learn, so that a stream is gathered once."""
@@ -195,6 +243,22 @@ class _Builder:
                 where=f"{where}.{kind}",
             )
         return parameter
+
+
+def _pair(settings: ObjectiveConfig, where: str) -> tuple[str, str]:
+    if settings.pair is None or len(settings.pair) != 2:
+        need = "two streams: `pair: [A, B]`" if settings.name else "a pair of two streams, or a name"
+        raise UserError(f"needs {need}.", where=where)
+    return settings.pair[0], settings.pair[1]
+
+
+def columns(objective: Objective, settings: ObjectiveConfig, where: str) -> dict[str, str]:
+    """`fields` of the config. Raises UserError for a name that the loss or objective does not read."""
+    for name in settings.fields:
+        if name not in objective.fields:
+            hint = did_you_mean(name, objective.fields, noun="Fields") if objective.fields else None
+            raise UserError(f"no field {name!r} is read with these options.", where=f"{where}.fields", hint=hint)
+    return dict(settings.fields)
 
 
 def _nothing(module: nn.Module) -> Tensor:

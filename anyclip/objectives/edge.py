@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -25,6 +26,7 @@ class PairObjective(Objective):
     negatives: a row's candidates. `pair`: the complete rows; `modality`: all rows that have the other stream; `all`:
     every row, where one that lacks the other stream is a zero vector (it scores 0). Queries are complete rows always.
     Raises UserError (naming `where`) for a loss or similarity that cannot have other candidates than the complete rows.
+    heads: layers between features and similarity, under `a` for the first stream and `b` for the second.
     Fewer complete rows than the loss's `min_rows` give 0 (with a graph: its gradients are zeros).
     """
 
@@ -40,10 +42,12 @@ class PairObjective(Objective):
         bias: nn.Parameter | None = None,
         scale_max: float | None = None,
         negatives: Negatives = "pair",
+        heads: Mapping[str, nn.Module] | None = None,
         where: str | None = None,
     ):
         super().__init__()
-        check_negatives(negatives, loss, similarity, where)
+        self.heads = nn.ModuleDict(dict(heads or {}))
+        check_negatives(negatives, loss, similarity, where, heads=bool(heads))
         self.negatives = negatives
         self.streams = streams
         self.loss, self.similarity = loss, similarity
@@ -56,16 +60,20 @@ class PairObjective(Objective):
         """The multiplied value, [1]."""
         return at_least_fp32(self.log_scale).exp()
 
+    def head(self, side: int) -> nn.Module | None:
+        """The layers between the features of the first or second stream and the similarity."""
+        return dict(self.heads).get("ab"[side])
+
     def counted(self, ctx: StepContext) -> bool:
         """Whether the global batch holds enough complete rows; the same on every process."""
         return ctx.count(*self.streams) >= self.loss.min_rows
 
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:
         if not self.counted(ctx):
-            return {"loss": self._zero(ctx)}
+            return {"loss": self.zero(ctx)}
         if self.negatives != "pair":
             return {"loss": self._wide(ctx).sum()}
-        pair = ctx.pair(*self.streams, self.similarity)
+        pair = ctx.pair(*self.streams, self.similarity, heads=[self.head(s) for s in (0, 1)])
         share = self.loss.share(
             pair.a,
             pair.b,
@@ -73,7 +81,7 @@ class PairObjective(Objective):
             score=self.similarity.scores,
             scale=self.scale,
             bias=None if self.bias is None else at_least_fp32(self.bias),
-            **{name: ctx.field(name, pair.rows) for name in self.fields},
+            **{name: self.field(ctx, name, pair.rows) for name in self.fields},
         )
         return {"loss": share.sum()}
 
@@ -95,17 +103,14 @@ class PairObjective(Objective):
         device = next(iter(prepared.values())).device
         return Candidates(prepared, torch.searchsorted(found.rows, rows).to(device))
 
-    def _zero(self, ctx: StepContext) -> Tensor:
-        """0 with the graph that other processes and other numbers of processes have; sums of nothing are never NaN."""
-        tensors = [*self.parameters(), *(ctx.features(s) for s in self.streams)]
-        return torch.stack([at_least_fp32(t.flatten()[:0]).sum() for t in tensors]).sum()
-
     def after_step(self, ctx: StepContext | None = None) -> None:
         if self.scale_max is not None and self.log_scale.requires_grad:
             clamp_(self.log_scale, math.log(self.scale_max))
 
 
-def check_negatives(negatives: Negatives, loss: Loss, similarity: Similarity, where: str | None) -> None:
+def check_negatives(
+    negatives: Negatives, loss: Loss, similarity: Similarity, where: str | None, *, heads: bool = False
+) -> None:
     """Raises UserError when a row can have no other candidates than the complete rows."""
     if negatives == "pair":
         return
@@ -115,6 +120,12 @@ def check_negatives(negatives: Negatives, loss: Loss, similarity: Similarity, wh
             f"negatives: {negatives} is not defined for {type(loss).__name__} with these options.",
             where=place,
             hint="Use negatives: pair, or a plain infonce.",
+        )
+    if similarity.paired or heads:
+        raise UserError(
+            f"negatives: {negatives} is not defined {'with heads' if heads else 'for a similarity of paired rows'}.",
+            where=place,
+            hint="Use negatives: pair.",
         )
     if negatives == "all" and not similarity.decomposable:
         raise UserError(

@@ -17,15 +17,24 @@ class Similarity(nn.Module):
 
     decomposable: True when one vector per side suffices (`prepare` gives `{"embedding": [B, E]}` and the score is a
     dot product): losses may tile it, an index may search it. False: rerank only.
-    needs: which of "embedding", "tokens", "layers" it reads.
+    needs: which of "embedding", "tokens", "layers" it reads; with "projected" the tokens come mapped by the stream's
+    own projection, [B, T, E].
+    paired: scores depend on which rows belong together; `pair` then marks them in what is compared.
+    geometry: the space of the embeddings, for terms that depend on it.
     """
 
     decomposable: bool = True
     needs: frozenset[str] = frozenset({"embedding"})
+    paired: bool = False
+    geometry: str = "sphere"
 
     def prepare(self, encoding: Encoding, features: Tensor) -> Prepared:
         """Encoding and features [B, E] of one stream -> what is compared (and gathered across processes)."""
         raise NotImplementedError(f"{type(self).__name__} does not define prepare")
+
+    def pair(self, a: Prepared, b: Prepared) -> tuple[Prepared, Prepared]:
+        """Both sides of complete rows, row i of a belonging to row i of b, with what `scores` needs to know of it."""
+        return a, b
 
     def scores(self, a: Prepared, b: Prepared) -> Tensor | tuple[Tensor, Tensor]:
         """[Na, Nb], unscaled, for any chunk; or a pair ([Na, Nb], [Nb, Na]) when the directions differ (FILIP)."""

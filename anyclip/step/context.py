@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anyclip import distributed
 from anyclip.data import Batch
+from anyclip.data.rng import keyed_generator
 from anyclip.distributed import Presence
 from anyclip.losses.base import Prepared
 from anyclip.model import JointModel
 from anyclip.objectives import Pair, Side
 from anyclip.similarities import Similarity
 from anyclip.similarities.cosine import Cosine
+from anyclip.step import rng
 from anyclip.step.encoding import Key, device_of, encode, encode_placeholder
-from anyclip.towers import Encoding
+from anyclip.towers import Encoding, Tower
 
 
 class Context:
     """The `StepContext` of one process.
 
     encodings, features: this process's rows per stream. key: seed of random numbers; reentry: towers may run again.
+    teachers: moving averages of towers that objectives keep.
     """
 
     def __init__(
@@ -36,12 +41,14 @@ class Context:
         step: int,
         key: Key,
         reentry: bool = True,
+        teachers: Mapping[str, nn.Module] | None = None,
     ):
         self.step, self.batch, self.presence = step, batch, presence
         self._model, self._encodings, self._features = model, encodings, features
         self._key, self._reentry, self._encoded = key, reentry, 0
         self._cosine = Cosine()
-        self._prepared: dict[tuple[str, int], Prepared] = {}
+        self._prepared: dict[tuple[str, int, int], Prepared] = {}
+        self._teachers = dict(teachers or {})
 
     def count(self, *streams: str) -> int:
         return self.presence.count(*streams)
@@ -59,21 +66,46 @@ class Context:
             return self._features[stream]
         return torch.zeros(0, self._model.dim, device=device_of(self._model))
 
-    def pair(self, a: str, b: str, similarity: Similarity | None = None) -> Pair:
+    def pair(
+        self, a: str, b: str, similarity: Similarity | None = None, *, heads: Sequence[nn.Module | None] = (None, None)
+    ) -> Pair:
         similarity = self._cosine if similarity is None else similarity
         rows = self.presence.rows(a, b)
-        sides = [self._select(stream, rows, self._gathered(stream, similarity)) for stream in (a, b)]
+        sides = [self._select(s, rows, self._gathered(s, similarity, head)) for s, head in zip((a, b), heads)]
+        sides = similarity.pair(*sides) if similarity.paired else sides
         return Pair(rows, self.presence.local(a, b), *sides)
+
+    def select(self, stream: str, x: Tensor, rows: Tensor) -> Tensor:
+        gathered = distributed.gather(_equal_length(x), self.presence.counts(stream))
+        return self._select(stream, rows, {"x": gathered})["x"]
+
+    def local(self, rows: Tensor) -> slice:
+        start, stop = torch.searchsorted(rows, torch.tensor(self.batch.local)).tolist()
+        return slice(start, stop)
+
+    def rng(self, *key: int | str) -> np.random.Generator:
+        return keyed_generator("objective", self._key[0], self.step, *key)
+
+    def teacher(self, stream: str) -> Tower:
+        if stream not in self._teachers:
+            raise LookupError(f"no objective keeps a teacher of {stream!r}")
+        return self._teachers[stream]  # type: ignore[return-value]
+
+    def tower(self, stream: str) -> Tower:
+        return self._model.tower(stream)
 
     def side(self, stream: str, similarity: Similarity | None = None) -> Side:
         similarity = self._cosine if similarity is None else similarity
         return Side(self.presence.rows(stream), self._gathered(stream, similarity))
 
-    def _gathered(self, stream: str, similarity: Similarity) -> Prepared:
+    def _gathered(self, stream: str, similarity: Similarity, head: nn.Module | None = None) -> Prepared:
         """What the similarity compares of every row that has the stream; gathered once however many pairs use it."""
-        key = stream, id(similarity)
+        key = stream, id(similarity), id(head)
         if key not in self._prepared:
-            prepared = similarity.prepare(self.encoding(stream), self.features(stream))
+            encoding, features = self.encoding(stream), self.features(stream)
+            if "projected" in similarity.needs:
+                encoding = self._model.project_tokens(stream, encoding)
+            prepared = similarity.prepare(encoding, features if head is None else head(features))
             counts = self.presence.counts(stream)
             self._prepared[key] = {
                 name: distributed.gather(x if name == "embedding" else _equal_length(x), counts)
@@ -105,7 +137,17 @@ class Context:
             raise RuntimeError("an objective that runs a tower again must declare cacheable = False")
         self._encoded += 1
         encoding = encode(self._model, stream, inputs, (*self._key, "again", self._encoded), **kw)
-        return encode_placeholder(self._model, stream, **kw) if encoding is None else encoding
+        return encode_placeholder(self._model, stream) if encoding is None else encoding
+
+    def encode_embeds(self, stream: str, embeds: Tensor | None, mask: Tensor | None) -> Encoding:
+        if embeds is None:
+            return self.encode(stream, None)
+        if not self._reentry:
+            raise RuntimeError("an objective that runs a tower again must declare cacheable = False")
+        self._encoded += 1
+        rng.seed(*self._key, "again", self._encoded, stream)
+        assert mask is not None
+        return self._model.tower(stream).forward_embeds(embeds, mask)
 
     def gather(self, x: Tensor) -> Tensor:
         return distributed.gather(x, distributed.gather_counts(len(x)))
@@ -120,6 +162,7 @@ class Context:
             {s: f.detach() for s, f in self._features.items()},
             step=self.step,
             key=(*self._key, "after"),
+            teachers=self._teachers,
         )
 
 

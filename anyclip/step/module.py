@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from anyclip.data import Batch
 from anyclip.distributed import Presence, rank, world_size
+from anyclip.losses.tiled_products import autocast_dtype, products_in
 from anyclip.model import JointModel
 from anyclip.model.buffers import buffers_kept
 from anyclip.objectives import Objectives
@@ -74,7 +75,7 @@ class Step(nn.Module):
 
     def kind(self, work: Work) -> object:
         """What decides which parameters a step reaches, as far as it is known before."""
-        groups = [*((s,) for s in self.streams), *self.objectives.edges.values()]
+        groups = [*((s,) for s in self.streams), *(o.streams for _, _, o in self.objectives.terms)]
         counts = (min(work.presence.count(*streams), 2) for streams in groups)
         return len(work.batch.parts), self.objectives.active(work.step), *counts
 
@@ -113,7 +114,7 @@ class Step(nn.Module):
         self, cache: Cache, total: Tensor, leaves: dict[str, Encoding], features: dict[str, Tensor]
     ) -> None:
         tensors = {s: _tensors(leaves[s], features[s]) for s in leaves}
-        own = dict(self.objectives.named_parameters())
+        own = self._late()
         wanted = [t for ts in tensors.values() for t in ts if t is not None and t.requires_grad]
         wanted += [p for p in own.values() if p.requires_grad]
         found: dict[int, Tensor | None] = {}
@@ -160,8 +161,10 @@ class Step(nn.Module):
             step=work.step,
             key=key,
             reentry=reentry,
+            teachers={s: t for _, _, o in self.objectives.terms for s, t in o.teachers.items()},
         )
-        with torch.autocast(device_of(self).type, enabled=False):
+        device = device_of(self)
+        with products_in(autocast_dtype(device)), torch.autocast(device.type, enabled=False):
             total, terms = self.objectives(context)
         work.total, work.terms = total.detach(), {name: t.detach() for name, t in terms.items()}
         work.context = context.detached() if self.objectives.keeps_state else None
@@ -198,15 +201,23 @@ class Step(nn.Module):
     def _key(self, work: Work, part: int | str) -> Key:
         return self.seed, work.step, part, rank()
 
+    def _late(self) -> dict[str, nn.Parameter]:
+        """Parameters used after the encodings: of the objectives, and of projections, which may map tokens there."""
+        return {
+            **dict(self.objectives.named_parameters()),
+            **dict(self.model.projections.named_parameters("projections")),
+        }
+
     def _touch(self, grads: dict[str, Tensor | None]) -> Tensor:
         """Put in the gradients of the objectives' parameters, by name.
 
         With several processes every parameter is named as used, which DDP waits for; but for those that FSDP holds
         sharded at this point.
         """
-        own = {id(p): grads.get(name) for name, p in self.objectives.named_parameters()}
-        module = self.objectives if world_size() == 1 else self
-        tensors = [p for p in module.parameters() if p.requires_grad and not hasattr(p, "to_local")]
+        late = self._late()
+        own = {id(p): grads.get(name) for name, p in late.items()}
+        every = late.values() if world_size() == 1 else self.parameters()
+        tensors = [p for p in every if p.requires_grad and not hasattr(p, "to_local")]
         return inject(tensors, [own.get(id(p)) for p in tensors], device_of(self))
 
 
