@@ -71,17 +71,22 @@ class _Live(Display):
     def start(self, done: int, steps: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
+        console = Console(stderr=True)
+        bar = [BarColumn(bar_width=None)] if console.width >= 110 else []  # figures before decoration
         self._progress = Progress(
-            TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=None),
+            TextColumn(
+                "step {task.completed:.0f}/{task.total:.0f}",
+                table_column=Column(no_wrap=True, min_width=len(f"step {steps}/{steps}")),
+            ),
+            *bar,
             TextColumn("{task.fields[figures]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(stderr=True),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7), elapsed_when_finished=True),
+            console=console,
             refresh_per_second=2,  # drawing costs about a millisecond: twice a second is not felt by training
             speed_estimate_period=120,
-            expand=True,
+            expand=bool(bar),
         )
         self._task = self._progress.add_task("train", total=steps, completed=done, figures="")
         self._progress.start()

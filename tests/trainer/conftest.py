@@ -43,6 +43,12 @@ TOY = {
 
 
 @pytest.fixture
+def plain_config(tmp_path):
+    """`plain_config({"train.steps": 5})` -> the values of a config file."""
+    return lambda changes: plain(tmp_path, changes)
+
+
+@pytest.fixture
 def toy(tmp_path):
     """`toy(**{"train.steps": 5})` -> a Config whose run folder is `tmp_path/run`."""
 

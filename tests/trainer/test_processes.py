@@ -41,7 +41,7 @@ def test_two_processes_from_one_command_equal_one(cli, toy, tmp_path, strategy):
     one = train(toy(**SAME, **{"train.out": str(tmp_path / "one")}), quiet=True)
     two = {"train.out": str(tmp_path / "two"), "train.devices": 2, "train.strategy": strategy, "data.workers": 1}
     process = cli(**SAME, **two, **{"train.checkpoint_every": 4, "train.keep": 5})
-    code, out, err = process.finish()
+    code, _, err = process.finish()
     assert code == 0, err
     assert err.count("done: 10 steps") == 1
     assert err.count("step 4/10") == 1
