@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Schedule:
     """The share of a term's weight as a function of the step alone, so that a resumed run needs no state for it.
 
-    start: steps of the run before the term takes part. ramp: steps of linear rise; the last of them has the whole weight.
+    start: steps of the run before the term takes part. ramp: steps of linear rise; the last has the whole weight.
     """
 
     start: int = 0

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -156,13 +157,19 @@ def errors(got: tuple[StepOutput, dict], want: tuple[StepOutput, dict]) -> tuple
     return tuple({**found, **{k: e / max(size.get(k, 0.0), 1e-3) for k, e in worst.items()}}.items())
 
 
-def compare(strategies: Sequence[str], *, accelerator: str = "cpu", world: int | None = None) -> Iterator[Case]:
+def compare(
+    strategies: Sequence[str],
+    *,
+    accelerator: str = "cpu",
+    world: int | None = None,
+    variants: Sequence[str] = VARIANTS,
+) -> Iterator[Case]:
     """Every case on the processes of the running group; each process computes the reference by itself.
 
     strategies: `ddp`, `fsdp`, or `single` for one process. world: the number of processes that `none` is made for.
     """
     for strategy in strategies:
-        for variant in VARIANTS:
+        for variant in variants:
             for loss in ("infonce", "siglip"):
                 yield from _compare(Case(strategy, loss, variant, "", 0, world_size()), accelerator, world)
 
@@ -227,10 +234,17 @@ def _fabric(strategy: str, accelerator: str) -> Any:
     return fabric
 
 
-def spawn(world: int, *, strategies: Sequence[str] = ("ddp", "fsdp"), target: Any = None) -> list[Case]:
+def spawn(
+    world: int,
+    *,
+    strategies: Sequence[str] = ("ddp", "fsdp"),
+    variants: Sequence[str] = VARIANTS,
+    target: Any = None,
+) -> list[Case]:
     """The cases on `world` gloo processes of this machine. Raises RuntimeError with the traceback of one that fails."""
     context = torch.multiprocessing.get_context("spawn")
     results = context.Queue()
+    target = target or partial(compare, variants=tuple(variants))
     with tempfile.TemporaryDirectory() as folder:
         arguments = [(r, world, f"{folder}/store", tuple(strategies), results, target) for r in range(world)]
         processes = [context.Process(target=_work, args=a, daemon=True) for a in arguments]
@@ -272,7 +286,7 @@ def _work(index: int, world: int, store: str, strategies: Sequence[str], results
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")  # not used: the group meets in a file
     try:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=index, world_size=world)
-        found = list((target or compare)(strategies))
+        found = list(target(strategies))
         results.put(("cases", found if index == 0 else [c for c in found if c.worst > TOLERANCE]))
         dist.barrier()
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Edges of the pair graph: sum rule, negatives, shared scales, schedules; against recorded values where there are any."""
+"""Edges of the pair graph: sum rule, negatives, shared scales, schedules; recorded values where there are any."""
 
 from __future__ import annotations
 
