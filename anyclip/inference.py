@@ -98,18 +98,16 @@ def encode_values(
     if device is not None:
         model.to(device)
     device = _device_of(model)
-    processor = model.processor(stream)
     kept: list[Prepared] = []
     rows: list[int] = []
     errors: list[tuple[int, str]] = []
     with evaluating(model), _bar(stream, len(values), progress) as advance:
         done = 0
-        for loaded in _batches(processor, values, batch_size, workers):
+        for loaded in _batches(model.processor(stream), values, batch_size, workers):
             errors += [(i, sample.reason) for i, sample in loaded if isinstance(sample, BadSample)]
             good = [(i, sample) for i, sample in loaded if not isinstance(sample, BadSample)]
             if good or calls is not None:
-                samples = [sample for _, sample in good] or [processor.placeholder()]
-                prepared = _run(model, stream, processor.collate(samples), prepare, device)
+                prepared = _run(model, stream, [sample for _, sample in good], prepare, device)
                 done += 1
             if good:
                 fine = _finite(prepared)
@@ -118,7 +116,7 @@ def encode_values(
                 kept.append({name: x[fine] for name, x in prepared.items()})
             advance(len(loaded))
         for _ in range((calls or 0) - done):
-            _run(model, stream, processor.collate([processor.placeholder()]), prepare, device)
+            _run(model, stream, [], prepare, device)
     return Encoded(cat_prepared(kept), torch.tensor(rows, dtype=torch.long), sorted(errors))
 
 
@@ -155,7 +153,10 @@ def cat_prepared(parts: Sequence[Prepared]) -> Prepared:
     return joined
 
 
-def _run(model: JointModel, stream: str, inputs: Any, prepare: Callable, device: torch.device) -> Prepared:
+def _run(model: JointModel, stream: str, samples: list, prepare: Callable, device: torch.device) -> Prepared:
+    """One tower call; on a placeholder when there are no samples."""
+    processor = model.processor(stream)
+    inputs = processor.collate(samples or [processor.placeholder()])
     encoding = model.encode(stream, to_device(inputs, device))
     prepared = prepare(encoding, model.features(stream, encoding))
     return {name: x.cpu() for name, x in prepared.items()}

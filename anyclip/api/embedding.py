@@ -59,7 +59,7 @@ def write_table(
             chosen = [part[i] for i in good]
             modalities = [model.modalities[e.stream] for e in chosen]
             writer.write(
-                [e.id for e in chosen], modalities, [e.stream for e in chosen], [e.text for e in chosen], vectors[good]
+                [e.id for e in chosen], modalities, [e.stream for e in chosen], [e.shown for e in chosen], vectors[good]
             )
             written += len(good)
     return written, failed

@@ -14,12 +14,12 @@ from anyclip.registry import get_registry
 
 @dataclass(frozen=True)
 class Entry:
-    """One value to embed: `id` names it in the table, `text` is what a search shows of it (a path, a sentence)."""
+    """One value to embed: `id` names it in the table, `shown` is what a search shows of it (a path, a sentence)."""
 
     id: str
     stream: str
     value: Any
-    text: str
+    shown: str
 
 
 def find_entries(

@@ -29,7 +29,7 @@ class TableInfo:
 
 
 class TableWriter:
-    """Writes id, modality, stream, text and vector (`fixed_size_list<float32>[dim]`), part by part.
+    """Writes id, modality, stream, value and vector (`fixed_size_list<float32>[dim]`), part by part.
 
     The file appears under its name when all is written; an error leaves nothing behind.
     """
@@ -37,7 +37,7 @@ class TableWriter:
     def __init__(self, path: str | Path, info: TableInfo):
         self.path, self.info = Path(path), info
         self._part = self.path.with_name(f".{self.path.name}.part{os.getpid()}")
-        strings = [(name, pa.string()) for name in ("id", "modality", "stream", "text")]
+        strings = [(name, pa.string()) for name in ("id", "modality", "stream", "value")]
         schema = pa.schema([*strings, ("vector", pa.list_(pa.float32(), info.dim))])
         self._schema = schema.with_metadata({_KEY: json.dumps(asdict(info)).encode()})
         self._writer: pq.ParquetWriter | None = None
@@ -51,12 +51,12 @@ class TableWriter:
         return self
 
     def write(
-        self, ids: Sequence[str], modalities: Sequence[str], streams: Sequence[str], texts: Sequence[str], vectors
+        self, ids: Sequence[str], modalities: Sequence[str], streams: Sequence[str], values: Sequence[str], vectors
     ) -> None:
         """Append rows; vectors float32 [n, dim]."""
         assert self._writer is not None
         flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
-        columns = [*(pa.array(list(c), pa.string()) for c in (ids, modalities, streams, texts))]
+        columns = [*(pa.array(list(c), pa.string()) for c in (ids, modalities, streams, values))]
         columns.append(pa.FixedSizeListArray.from_arrays(flat, self.info.dim))
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
@@ -70,7 +70,7 @@ class TableWriter:
 
 
 class EmbeddingTable:
-    """A table read back: `ids`, `modalities`, `streams`, `texts` (lists), `vectors` float32 [N, dim], `info`."""
+    """A table read back: `ids`, `modalities`, `streams`, `values` (lists), `vectors` float32 [N, dim], `info`."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -85,7 +85,7 @@ class EmbeddingTable:
             raise DataError("was not written by `anyclip embed`.", where=str(path), next="anyclip embed --help")
         self.info = TableInfo(**json.loads(raw))
         self.ids, self.modalities = table["id"].to_pylist(), table["modality"].to_pylist()
-        self.streams, self.texts = table["stream"].to_pylist(), table["text"].to_pylist()
+        self.streams, self.values = table["stream"].to_pylist(), table["value"].to_pylist()
         flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         self.vectors = flat.reshape(-1, self.info.dim)
 

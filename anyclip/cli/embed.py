@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--skip-bad", is_flag=True, help="End with code 0 even when some values could not be embedded.")
 @click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 def command(model: str, files: tuple[str, ...], out: str, skip_bad: bool, quiet: bool, **given: Any) -> int:
-    """Embed files into a Parquet table: id, modality, stream, text, vector.
+    """Embed files into a Parquet table: id, modality, stream, value, vector.
 
     RUN is a run, checkpoint or model folder. FILES are files, folders and glob patterns; a .txt file holds one text a
     line. What cannot be embedded is named on stderr with the reason, and the code is 1.

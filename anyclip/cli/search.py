@@ -46,7 +46,7 @@ def command(table: str, query: str, count: int, as_json: bool, **given: Any) -> 
             "score": round(float(score), 6),
             "id": opened.ids[row],
             "stream": opened.streams[row],
-            "text": opened.texts[row],
+            "value": opened.values[row],
         }
         for row, score in zip(rows.tolist(), scores.tolist())
     ]
@@ -65,7 +65,7 @@ def _show(found: list[dict[str, Any]]) -> None:
         (
             f"{row['score']:.3f}",
             *((row["stream"],) if several else ()),
-            row["id"] if row["id"] == row["text"] else f"{row['id']}  {row['text']}",
+            row["id"] if row["id"] == row["value"] else f"{row['id']}  {row['value']}",
         )
         for row in found
     ]

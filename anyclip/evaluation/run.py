@@ -53,21 +53,17 @@ def run_evaluations(
     if device is not None:
         model.to(device)
     evaluations = config.eval or [EvalConfig()]
-    edges = _edges(config, similarities or {})
-    processes = Processes.of(fabric)
+    shared: dict[str, Any] = {
+        "base": config.base,
+        "fields": _fields(evaluations),
+        "processes": Processes.of(fabric),
+        "workers": min(config.data.workers, 4),
+        "train": config.data.train,
+        "edges": _edges(config, similarities or {}),
+    }
     results: list[Result] = []
     for source, label in zip(config.data.val, dataset_labels(config.data.val)):
-        data = EvalData(
-            source,
-            model,
-            base=config.base,
-            fields=_fields(evaluations),
-            name=label,
-            processes=processes,
-            workers=min(config.data.workers, 4),
-            train=config.data.train,
-            edges=edges,
-        )
+        data = EvalData(source, model, name=label, **shared)
         found = [r for evaluation in evaluations for r in _run_one(evaluation, model, data)]
         for result in found:
             _note_bad(result, data)

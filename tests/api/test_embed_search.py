@@ -24,7 +24,7 @@ def table(folder, files, tmp_path, capsys):
 
 def test_table_holds_what_embed_gives(table, folder, files):
     read = pq.read_table(table)
-    assert read.column_names == ["id", "modality", "stream", "text", "vector"]
+    assert read.column_names == ["id", "modality", "stream", "value", "vector"]
     assert str(read.schema.field("vector").type) == "fixed_size_list<element: float>[6]"
     assert set(read["id"].to_pylist()) == set(files)
     assert set(read["stream"].to_pylist()) == {"left"}
