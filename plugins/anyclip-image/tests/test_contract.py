@@ -1,16 +1,15 @@
-"""What every image tower promises, over all configurations of `cases.py`."""
+"""The kit over all configurations of `cases.py`, and what image towers promise beyond it."""
 
 from __future__ import annotations
 
-import copy
-import pickle
+from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 
 from anyclip.errors import UserError
 from anyclip.registry import get_registry
+from anyclip.testing import ModalityContract, TowerContract
 from anyclip.towers import Encoding, Tower
 from anyclip.towers.create import create_tower
 
@@ -26,6 +25,17 @@ def build(case: str, **more) -> Tower:
 
 def inputs(tower: Tower, n: int = 3) -> dict:
     return tower.processor.collate([tower.processor.load(photo(seed=i)) for i in range(n)])
+
+
+class TestTowers(TowerContract):
+    cases: ClassVar = {label: (name, options) for label, (name, options, *_) in CASES.items()}
+
+    def values(self, n):
+        return [photo(seed=i) for i in range(n)]
+
+
+class TestModality(ModalityContract):
+    name = "image"
 
 
 def test_every_registered_tower_has_a_case():
@@ -54,66 +64,6 @@ def test_shapes_and_row_independence(case):
     torch.testing.assert_close(one.pooled[0], whole.pooled[1], rtol=1e-4, atol=1e-5)
     assert {k: v.ndim for k, v in whole.layers.items()} == {0: 3, -1: 3}
     assert Encoding.cat([whole, whole]).pooled.shape[0] == 6
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_gradient_reaches_every_trainable_parameter(case):
-    tower = build(case).train()
-    x = inputs(tower, 4)
-    encoding = tower(x)
-    weight = torch.linspace(0.5, 1.5, tower.width)
-    (encoding.pooled * weight).square().sum().backward()
-    without = [n for n, p in tower.named_parameters() if p.requires_grad and (p.grad is None)]
-    assert without == []
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_state_round_trip_and_copy(case):
-    first, second = build(case).eval(), None
-    torch.manual_seed(1)
-    second = create_tower(CASES[case][0], **CASES[case][1]).eval()
-    assert all(name.startswith("model.") for name in first.state_dict())
-    second.load_state_dict(first.state_dict())
-    x = inputs(first)
-    with torch.no_grad():
-        assert torch.equal(first(x).pooled, second(x).pooled)
-        assert torch.equal(copy.deepcopy(first)(x).pooled, first(x).pooled)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_processor_is_picklable_and_deterministic(case):
-    processor = build(case).processor
-    again = pickle.loads(pickle.dumps(processor))
-    assert again.key() == processor.key()
-    one, two = processor.load(photo(seed=3)), again.load(photo(seed=3))
-    assert torch.equal(one, two)
-    assert one.dtype == torch.uint8
-    assert processor.placeholder().shape == one.shape
-    draws = [again.load(photo(seed=3), rng=np.random.Generator(np.random.Philox(7))) for _ in range(2)]
-    assert torch.equal(*draws)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_rebuilt_from_assets_alone(case, tmp_path):
-    tower = build(case).eval()
-    tower.save_assets(tmp_path)
-    name, options, *_ = CASES[case]
-    other = create_tower(name, assets=tmp_path, load_weights=False, **options).eval()
-    other.load_state_dict(tower.state_dict())
-    assert other.processor.key() == tower.processor.key()
-    x = inputs(tower)
-    with torch.no_grad():
-        assert torch.equal(other(x).pooled, tower(x).pooled)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_layer_groups_name_every_parameter_once(case):
-    tower = build(case)
-    groups = tower.layer_groups()
-    assert len(groups) >= 3
-    for name, _ in tower.named_parameters():
-        found = [p for group in groups for p in group if name == p or name.startswith(f"{p}.")]
-        assert len(found) == 1, (name, found)
 
 
 @pytest.mark.parametrize("case", DROPPERS)
@@ -206,9 +156,3 @@ def test_frozen_batchnorm_keeps_its_statistics():
     after = tower.state_dict()
     changed = [k for k in before if not torch.equal(before[k], after[k])]
     assert [k for k in changed if "bn" in k] == []
-
-
-def test_bfloat16_weights():
-    tower = build("oc-vit").to(torch.bfloat16).eval()
-    with torch.no_grad():
-        assert tower(inputs(tower)).pooled.dtype == torch.bfloat16
