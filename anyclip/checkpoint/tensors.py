@@ -57,7 +57,8 @@ def module_state(
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict(keep_vars=True).items():
         if id(value) not in gathered:
-            whole = full((instead or {}).get(id(value), value).detach())
+            taken = instead[id(value)] if instead and id(value) in instead else value
+            whole = full(taken.detach())
             gathered[id(value)] = whole.cpu() if keep else whole.new_empty(0)
         state[name] = gathered[id(value)]
     return state if keep else {}

@@ -252,7 +252,8 @@ class TrainConfig:
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
     """Scale the gradient down to this norm when it is larger."""
     ema: Annotated[float, Gt(0), Lt(1)] | None = None
-    """Decay of an exponential moving average of the weights, evaluated and saved beside them."""
+    """Decay of an exponential moving average of the weights, evaluated and saved beside them; `anyclip eval` and
+    `anyclip.load` take it. Early steps average over less: the decay is at most (1 + step) / (10 + step)."""
     threads: Positive | None = None
     """Compute threads per process on the CPU; part of what makes a run repeat bit for bit."""
     log_every: Positive = 10
@@ -262,7 +263,7 @@ class TrainConfig:
     checkpoint_every: Positive | None = None
     """Steps between checkpoints; always at the end and when a run is stopped."""
     checkpoint_minutes: Annotated[float, Gt(0)] | None = None
-    """Minutes between checkpoints."""
+    """Minutes between checkpoints. Default: 10 when `checkpoint_every` is not given either."""
     keep: Positive = 2
     """Checkpoints kept."""
     max_nonfinite: Positive = 10
