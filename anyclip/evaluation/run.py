@@ -40,7 +40,7 @@ def run_evaluations(
     Without `eval` in the config: retrieval between every two streams that a dataset holds, trained or not
     (`info["trained"]`; an untrained pair that retrieves is emergent). Called on every process of `fabric`, which
     share the rows; all get the same results. A metric is named `image->text/R@1`, with `DATASET:` before it when
-    there are several datasets.
+    there are several datasets; evaluations of one kind that share a metric are `NAME`, `NAME~2`.
 
     Args:
         device: where to run; None: where the model is.
@@ -68,6 +68,7 @@ def run_evaluations(
         for result in found:
             _note_bad(result, data)
             results.append(_prefixed(result, label) if len(config.data.val) > 1 else result)
+    _tell_apart(results)
     return results
 
 
@@ -131,6 +132,17 @@ def _prefixed(result: Result, label: str) -> Result:
     for name in ("numbers", "intervals", "chance"):
         setattr(result, name, {f"{label}:{key}": value for key, value in getattr(result, name).items()})
     return result
+
+
+def _tell_apart(results: list[Result]) -> None:
+    """Two evaluations of one kind with other options would share their metrics' names: `zero_shot`, `zero_shot~2`."""
+    taken: set[tuple[str, str]] = set()
+    for result in results:
+        name, count = result.name, 1
+        while any((result.name, metric) in taken for metric in result.numbers):
+            count += 1
+            result.name = f"{name}~{count}"
+        taken |= {(result.name, metric) for metric in result.numbers}
 
 
 def _note_bad(result: Result, data: EvalData) -> None:

@@ -104,6 +104,13 @@ def test_several_datasets_are_told_apart(toy_config, twin_model, vectors):
     assert len(names) == len(set(names))
 
 
+def test_two_evaluations_of_one_kind_do_not_share_names(toy_config, twin_model, vectors):
+    paths, _ = vectors(4)
+    rows = [{"left": p, "right": p, "thing": i // 2} for i, p in enumerate(paths)]
+    config = toy_config(rows, eval=["retrieval", {"name": "retrieval", "options": {"group": "thing"}}])
+    assert [r.name for r in run_evaluations(twin_model(config), config)] == ["retrieval", "retrieval~2"]
+
+
 def test_bootstrap_is_seeded_and_covers():
     hits = (np.arange(400) < 120).astype(float)
     metric = {"m": lambda d: d.mean(axis=1)}
