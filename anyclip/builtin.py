@@ -123,6 +123,7 @@ def anyclip_readers():
 def anyclip_evaluations():
     for name, cls, summary in (
         ("retrieval", "Retrieval", "Recall@K, median rank, both directions, with bootstrap intervals"),
+        ("modality_gap", "ModalityGap", "Gap, alignment and uniformity of the streams on the sphere"),
         ("zero_shot", "ZeroShot", "Classification by class prompts"),
         ("linear_probe", "LinearProbe", "A linear classifier on frozen embeddings"),
     ):
@@ -131,7 +132,7 @@ def anyclip_evaluations():
             target=f"anyclip.evaluation.{name}:{cls}",
             options=f"anyclip.evaluation.options:{cls}Options",
             summary=summary,
-            pair=name == "retrieval",
+            pair=name in ("retrieval", "modality_gap"),
         )
 
 
