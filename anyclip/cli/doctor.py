@@ -84,12 +84,10 @@ _ERRORS = ("loss", "grad", "scale", "bias")
 
 
 def _verdict(cases: list[Case], wrong: list[Case]) -> str:
-    largest = max(case.worst for case in cases)
+    largest = f"the largest error is {max(case.worst for case in cases):.1e}"
     if wrong:
-        return click.style(
-            f"{len(wrong)} of {len(cases)} cases are wrong, the largest error is {largest:.1e}", fg="red"
-        )
-    return click.style(f"all {len(cases)} cases are exact, the largest error is {largest:.1e}", fg="green")
+        return click.style(f"{len(wrong)} of {len(cases)} cases are wrong, {largest}", fg="red")
+    return click.style(f"all {len(cases)} cases are exact, {largest}", fg="green")
 
 
 def _plain(found: dict[str, Any], cases: list[Case], seconds: float) -> dict[str, Any]:

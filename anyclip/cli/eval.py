@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anyclip.config import load_config
+from anyclip.config.schema import EvalConfig
 from anyclip.errors import UserError
+from anyclip.evaluation.base import unit
 
 if TYPE_CHECKING:
     from anyclip.evaluation import Result
@@ -26,8 +28,8 @@ def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, 
     """Evaluate a run, a checkpoint or a model folder and write its report.
 
     OVERRIDES are key.path=value over the run's config, such as data.val.0.options.path=other.jsonl. Without `eval` in
-    the config: retrieval between every two streams of the validation data, trained or not. Results go to
-    eval/step-....json in the run.
+    the config: retrieval between every two streams of the validation data, trained or not, and the gaps between them.
+    Results go to eval/step-....json in the run.
     """
     from anyclip.api.loading import load
     from anyclip.checkpoint import find_weights
@@ -35,6 +37,7 @@ def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, 
 
     root, weights = find_weights(run)
     config = load_config(root / "config.yaml", overrides)
+    config.eval = config.eval or [EvalConfig(), EvalConfig(name="modality_gap")]
     model = load(run, device=device)
     results = run_evaluations(model.joint, config)
     folder = Path(out) if out else root
@@ -63,9 +66,9 @@ def show_results(results: list[Result]) -> None:
 
     rows: list[tuple[str, ...]] = []
     for result in results:
-        trained = {True: "yes", False: "no", None: ""}[result.info.get("trained")]
         for name, value in result.numbers.items():
-            rows.append((result.name, name, number(value, name), interval(result, name), chance(result, name), trained))
+            told = number(value, name), interval(result, name), chance(result, name)
+            rows.append((result.name, name, *told, trained(result, name)))
     if not rows:
         raise UserError(
             "nothing was measured.", hint="The validation data holds no rows with two streams of the model."
@@ -73,18 +76,32 @@ def show_results(results: list[Result]) -> None:
     print_table(("evaluation", "metric", "value", "95 %", "chance", "trained"), rows, right=(2, 3, 4))
 
 
+def trained(result: Any, name: str) -> str:
+    """Whether the pair of a metric was trained; for an emergent pair what binds it."""
+    label = name.rpartition("/")[0]
+    found, through = (
+        value.get(label) if isinstance(value, dict) else value
+        for value in (result.info.get("trained"), result.info.get("through"))
+    )
+    if found is None:
+        return ""
+    return "yes" if found else f"no, through {', '.join(through)}" if through else "no"
+
+
 def number(value: float | None, name: str) -> str:
-    """Ranks as they are, shares in percent."""
+    """Ranks and distances as they are, shares in percent."""
     if value is None or value != value:
         return "-"
-    return f"{value:.1f}" if name.endswith("rank") else f"{100 * value:.1f} %"
+    return {"rank": f"{value:.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(name)]
 
 
 def interval(result: Any, name: str) -> str:
     if name not in result.intervals:
         return ""
     low, high = result.intervals[name]
-    return f"{low:.1f}-{high:.1f}" if name.endswith("rank") else f"{100 * low:.1f}-{100 * high:.1f}"
+    if unit(name) == "plain":
+        return f"{low:.3f}-{high:.3f}"
+    return f"{low:.1f}-{high:.1f}" if unit(name) == "rank" else f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def chance(result: Any, name: str) -> str:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from anyclip.evaluation.data import EvalData
     from anyclip.model import JointModel
+
+
+PLAIN = frozenset(
+    ("centroid_gap", "alignment", "uniformity", "matched_cosine", "unmatched_cosine", "mean_norm")
+)  # metrics that are neither shares nor ranks
+
+
+def unit(metric: str) -> Literal["rank", "plain", "share"]:
+    """How a metric such as `image->text/median_rank` is shown: as a rank, as it is, or in percent."""
+    name = metric.rpartition("/")[2]
+    return "rank" if name.endswith("rank") else "plain" if name in PLAIN else "share"
 
 
 @dataclass
@@ -17,7 +28,8 @@ class Result:
 
     numbers: metric -> value, e.g. `image->text/R@1`. intervals: metric -> (low, high), 95 %.
     chance: metric -> value of a random ranking. examples: rows for the report (JSON-able).
-    info: what the numbers are about (JSON-able): the dataset, the streams, whether the pair was trained, counts.
+    info: what the numbers are about (JSON-able): the dataset, the streams, whether the pair was trained (`trained`;
+    per label where there are several pairs) or else `through` which streams it is bound, counts.
     """
 
     name: str

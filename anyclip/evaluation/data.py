@@ -113,6 +113,22 @@ class EvalData:
         """The trained edge between two streams, in either order; None when the pair was never trained."""
         return next((edge for edge in self.edges if sorted(edge.pair) == sorted((a, b))), None)
 
+    def trained(self, a: str, b: str) -> bool:
+        """Whether an objective compared the two streams directly."""
+        return self.edge(a, b) is not None
+
+    def through(self, a: str, b: str) -> list[str]:
+        """Streams on the shortest way from one to the other over trained pairs: what binds an emergent pair."""
+        ways = [[a]]
+        seen = {a}
+        for way in ways:
+            for near in (s for edge in self.edges if way[-1] in edge.pair for s in edge.pair if s not in seen):
+                if near == b:
+                    return way[1:]
+                seen.add(near)
+                ways.append([*way, near])
+        return []
+
     def modality(self, stream: str) -> str:
         return self.model.modality(stream)
 

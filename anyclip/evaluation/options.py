@@ -35,6 +35,22 @@ class RetrievalOptions:
 
 
 @dataclass(kw_only=True)
+class ModalityGapOptions:
+    max_rows: Positive | None = None
+    """Use so many rows, evenly spread over the data."""
+    max_items: Positive = 5000
+    """Items per stream whose distances to each other are measured (uniformity), evenly spread."""
+    group: str | None = None
+    """A field: rows with the same value belong together."""
+    batch_size: Positive = 64
+    """Rows encoded at a time: speed and memory only."""
+    bootstrap: Annotated[int, Ge(0)] = 1000
+    """Resamples of the pairs for the 95 % interval of the alignment; 0: no interval."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the resamples."""
+
+
+@dataclass(kw_only=True)
 class ZeroShotOptions:
     stream: str | None = None
     """The stream to classify. Default: the only stream of the data beside the prompts' one."""

@@ -74,7 +74,8 @@ class Retrieval(Evaluation):
         return {
             "dataset": data.name,
             "pair": [sides.a, sides.b],
-            "trained": data.edge(sides.a, sides.b) is not None,
+            "trained": data.trained(sides.a, sides.b),
+            "through": data.through(sides.a, sides.b),
             "similarity": similarity,
             "items": {sides.a: sides.relation.sizes[0], sides.b: sides.relation.sizes[1]},
             "rows": sides.rows,

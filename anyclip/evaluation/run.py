@@ -38,7 +38,8 @@ def run_evaluations(
     """Every evaluation of the config on every validation dataset; embeddings are computed once per dataset.
 
     Without `eval` in the config: retrieval between every two streams that a dataset holds, trained or not
-    (`info["trained"]`; an untrained pair that retrieves is emergent). Called on every process of `fabric`, which
+    (`info["trained"]`; an untrained pair that retrieves is emergent, bound by the streams of `info["through"]`).
+    Called on every process of `fabric`, which
     share the rows; all get the same results. A metric is named `image->text/R@1`, with `DATASET:` before it when
     there are several datasets; evaluations of one kind that share a metric are `NAME`, `NAME~2`.
 
@@ -99,8 +100,9 @@ def _edges(config: Config, similarities: Mapping[tuple[str, str], Similarity]) -
         module = similarities.get((objective.pair[0], objective.pair[1]))
         if module is None:
             module = create_similarity(similarity.name, **similarity.options)
-            if any(True for _ in module.parameters()):
-                continue  # its weights are not at hand: the pair is scored by cosine and counts as not trained so
+            if any(True for _ in module.parameters()):  # its weights are not at hand
+                edges.append(Edge((a, b), "cosine", create_similarity("cosine")))
+                continue
         edges.append(Edge((a, b), similarity.name, module))
     return edges
 
@@ -131,6 +133,9 @@ def dataset_labels(sources: list[SourceConfig]) -> list[str]:
 def _prefixed(result: Result, label: str) -> Result:
     for name in ("numbers", "intervals", "chance"):
         setattr(result, name, {f"{label}:{key}": value for key, value in getattr(result, name).items()})
+    for name in ("trained", "through"):
+        if isinstance(result.info.get(name), dict):
+            result.info[name] = {f"{label}:{key}": value for key, value in result.info[name].items()}
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from anyclip.evaluation.base import Result
+from anyclip.evaluation.base import Result, unit
 from anyclip.evaluation.report.content import Previews
 from anyclip.evaluation.report.tables import table
 
@@ -15,10 +15,10 @@ _RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 3
 
 
 def show_number(name: str, value: float | None) -> str:
-    """Ranks as they are, shares in percent."""
+    """Ranks and distances as they are, shares in percent."""
     if value is None or value != value:
         return "–"
-    return f"{value:,.1f}" if name.endswith("rank") else f"{100 * value:.1f} %"
+    return {"rank": f"{value:,.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(name)]
 
 
 def tiles(results: Sequence[Result]) -> str:
@@ -28,7 +28,7 @@ def tiles(results: Sequence[Result]) -> str:
         seen: set[str] = set()
         for name, value in result.numbers.items():
             label = name.rpartition("/")[0]
-            if label in seen or value is None:
+            if label in seen or value is None or unit(name) == "plain":
                 continue
             seen.add(label)
             low_high = result.intervals.get(name)
@@ -85,10 +85,20 @@ def _describe(result: Result) -> str:
         if info.get(key) is not None:
             parts.append(f"{info[key]:,} {word}")
     if info.get("trained") is not None:
-        parts.append("a trained pair" if info["trained"] else "never trained together (emergent)")
+        parts.append(_trained(info))
     if info.get("bad"):
         parts.append(f"{info['bad']['values']:,} broken values left out")
     return " · ".join(parts)
+
+
+def _trained(info: dict[str, Any]) -> str:
+    through = info.get("through")
+    if isinstance(info["trained"], dict):
+        emergent = [label for label, trained in info["trained"].items() if not trained]
+        return f"never trained together (emergent): {', '.join(emergent)}" if emergent else "trained pairs"
+    if info["trained"]:
+        return "a trained pair"
+    return "never trained together (emergent" + (f", bound through {', '.join(through)})" if through else ")")
 
 
 def matrices(results: Sequence[Result], previews: Previews) -> str:

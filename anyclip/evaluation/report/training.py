@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from anyclip.config import dump_config
+from anyclip.evaluation.base import unit
 from anyclip.evaluation.report.charts import Series, line_chart
 from anyclip.evaluation.report.content import RunContent, describe_source
 from anyclip.evaluation.report.tables import table
@@ -41,9 +42,13 @@ def metric_curves(content: RunContent) -> str:
     charts = []
     for group, metrics in points.items():
         title = group.replace("->", " → ").replace("/", ": ", 1)
-        shares = [Series(m, p) for m, p in metrics.items() if not m.endswith("rank") and len(p) > 1]
-        ranks = [Series(m.replace("_", " "), p) for m, p in metrics.items() if m.endswith("rank") and len(p) > 1]
-        charts += [line_chart(title, shares, percent=True), line_chart(f"{title}, rank", ranks, log=True)]
+        several = {m: p for m, p in metrics.items() if len(p) > 1}
+        shares, plain, ranks = (
+            [Series(m.replace("_", " "), p) for m, p in several.items() if unit(m) == kind]
+            for kind in ("share", "plain", "rank")
+        )
+        charts += [line_chart(title, shares, percent=True), line_chart(title, plain)]
+        charts.append(line_chart(f"{title}, rank", ranks, log=True))
     charts = [chart for chart in charts if chart]
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
