@@ -97,3 +97,9 @@ def inner(x: Tensor, y: Tensor, rows: int) -> Tensor:
     for span in spans(len(x), rows):
         total += (x[span] * y[span]).sum(dtype=total.dtype)
     return total
+
+
+def only_once() -> None:
+    """Called in a backward pass: raises RuntimeError where autograd wants to differentiate the gradient again."""
+    if torch.is_grad_enabled():
+        raise RuntimeError("a tiled loss has no second derivatives (create_graph=True); use its option tile: none")

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from anyclip.losses.tiled_block import Block, Tiles, inner, vector_dtype, view
+from anyclip.losses.tiled_block import Block, Tiles, inner, only_once, vector_dtype, view
 
 NO_OVERFLOW = 80.0  # e^80 is finite in float32
 LINEAR = 40.0  # log(1 + e^40) is 40 in float64
@@ -45,8 +44,8 @@ class _Sigmoid(torch.autograd.Function):
         return loss.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        only_once()
         made, ctx.made = ctx.made, None  # given away, so that they can be scaled in place
         if made is None:  # a second backward through a retained graph
             made = ctx.sigmoid.run(*ctx.saved_tensors, *ctx.needs_input_grad[:4])[1]

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from anyclip import distributed
-from anyclip.losses.tiled_block import Block, Tiles, inner, vector_dtype, view
+from anyclip.losses.tiled_block import Block, Tiles, inner, only_once, vector_dtype, view
 
 
 def softmax_share(
@@ -58,8 +57,8 @@ class _Softmax(torch.autograd.Function):
         return loss.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        only_once()
         made, ctx.made = ctx.made, None  # given away, so that they can be scaled in place
         if made is None:  # a second backward through a retained graph
             with ctx.softmax.tiles.products.running():

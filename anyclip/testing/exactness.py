@@ -31,7 +31,7 @@ from anyclip.testing.toy_objectives import Queue, TokenMax
 SIZE = 14  # global rows: not a multiple of 4 processes
 PARTS = 3
 STREAMS = ("a", "b", "c")
-VARIANTS = ("plain", "dropout", "frozen", "shared", "graph", "tokens")
+VARIANTS = ("plain", "dropout", "frozen", "shared", "graph", "tokens", "tiled")
 PATTERNS = ("all", "some", "none", "few")
 TOLERANCE = 1e-10
 
@@ -42,7 +42,8 @@ class Case:
 
     variant: plain, dropout, frozen (towers, whole and in part), shared (a tower and a scale of two streams), graph (a
     third pair that begins later, the mean of pairs, and wider negatives where the loss has them), tokens (a similarity
-    of tokens, and an objective with a queue and a column of the data).
+    of tokens, and an objective with a queue and a column of the data), tiled (scores in tiles of 3 x 3, against the
+    reference's whole matrix).
     """
 
     strategy: str
@@ -75,7 +76,8 @@ def build(loss: str, variant: str) -> Step:
     if variant == "shared":
         towers["c"] = {"ref": "a", "projection": "linear"}
     share = {"share": "all"} if variant == "shared" else {}
-    edge: dict[str, Any] = {"loss": loss, "scale": {"init": 4.0, **share}}
+    tile = {"tile": 3} if variant == "tiled" else {}
+    edge: dict[str, Any] = {"loss": {"name": loss, "options": tile}, "scale": {"init": 4.0, **share}}
     if loss == "siglip":
         edge["bias"] = {"init": -1.5, **share}
     pairs = [{"pair": ["a", "b"], **edge}, {"pair": ["b", "c"], "weight": 0.7, **edge}]
@@ -176,7 +178,8 @@ def compare(
 
 def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
     fabric = _fabric(case.strategy, accelerator)
-    step, reference = build(case.loss, case.variant), build(case.loss, case.variant)
+    step = build(case.loss, case.variant)
+    reference = build(case.loss, "plain" if case.variant == "tiled" else case.variant)
     module = fabric.setup(step) if fabric is not None else step
     world = world or world_size()
     for number, pattern in enumerate(PATTERNS):  # consecutive steps of one wrapped module
