@@ -166,6 +166,7 @@ def anyclip_commands():
         ("import", "Turn a published checkpoint into a model folder"),
         ("doctor", "Prove on this machine that gradients are exact, and say what is installed"),
         ("conformance", "Try everything that a part or a plugin promises"),
+        ("new-plugin", "Write the package of a new tower, loss, reader or modality"),
     ):
         module = {"import": "import_"}.get(name, name.replace("-", "_"))
         yield CommandSpec(name=name, target=f"anyclip.cli.{module}:command", summary=summary)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -132,16 +131,21 @@ def order_of_rows_is_free(subject: LossSubject) -> None:
 @check(LOSS)
 def shares_add_up(subject: LossSubject) -> str:
     """The parts of several processes, and their gradients, add up to the loss of one, whatever each one holds."""
-    for score in (dots, two_ways):
+    plain = type(subject.loss).from_scores is not Loss.from_scores  # else it compares embeddings, by share alone
+    for score in (dots, two_ways) if plain else (dots,):
         want = _parts(subject, [7], score)
-        whole = subject.loss.from_scores(*_directions(score), **_plain(subject), **subject.columns(7)).sum()
-        require_close(want[0], whole.detach(), "share of all rows is not from_scores of all rows", _mend_share(), EXACT)
+        if plain:
+            whole = subject.loss.from_scores(*_directions(score), **_plain(subject), **subject.columns(7)).sum()
+        else:
+            whole = _call(subject, *batch(), _plain(subject))
+        label = "share of all rows is not the loss of all rows"
+        require_close(want[0], whole.detach(), label, _mend_share(), EXACT)
         for blocks in BLOCKS[1:]:
             got = _parts(subject, blocks, score)
             for what, x, y in zip(("the loss", "a gradient", "a gradient", "the scale's gradient"), got, want):
                 label = f"{what} of processes with {blocks} rows does not add up to that of one process"
                 require_close(x, y, label, _mend_share(), EXACT)
-    return f"{len(BLOCKS)} divisions, two similarities"
+    return f"{len(BLOCKS)} divisions" + (", two similarities" if plain else "")
 
 
 def _mend_share() -> str:
@@ -213,7 +217,8 @@ def inputs_are_left_alone(subject: LossSubject) -> None:
     scores = a @ b.T
     _call(subject, a, b, _plain(subject))
     kept_scores = scores.clone()
-    subject.loss.from_scores(scores, scores.T, **_plain(subject), **subject.columns(7))
+    if type(subject.loss).from_scores is not Loss.from_scores:
+        subject.loss.from_scores(scores, scores.T, **_plain(subject), **subject.columns(7))
     if not (torch.equal(a, kept[0]) and torch.equal(b, kept[1]) and torch.equal(scores, kept_scores)):
         raise Fault("the loss changes its inputs.", "use operations without underscore, or clone first")
 
@@ -222,7 +227,7 @@ def inputs_are_left_alone(subject: LossSubject) -> None:
 def tiles_change_nothing(subject: LossSubject) -> str:
     """An option that cuts the work into tiles or chunks does not change the value."""
     cls = get_registry().options_class("loss", subject.part.qualified)
-    names = [f.name for f in fields(cls) if "tile" in f.name or "chunk" in f.name] if cls is not None else []
+    names = [name for name in _whole_numbers(cls) if "tile" in name or "chunk" in name] if cls is not None else []
     if not names:
         raise NotApplicable("it has no option named tile or chunk")
     want = _parts(subject, [7], dots)
@@ -238,6 +243,15 @@ def tiles_change_nothing(subject: LossSubject) -> str:
     finally:
         subject._loss = original
     return ", ".join(names)
+
+
+def _whole_numbers(cls: type) -> list[str]:
+    """Fields of an options class that take a whole number."""
+
+    def takes(hint: Any) -> bool:
+        return hint is int or any(takes(inner) for inner in get_args(hint) if get_origin(hint) is not Literal)
+
+    return [name for name, hint in get_type_hints(cls, include_extras=True).items() if takes(hint)]
 
 
 @check(LOSS)

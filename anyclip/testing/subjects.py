@@ -176,7 +176,7 @@ def _tiny(name: str) -> dict[str, Any]:
 
 
 class LossSubject(Subject):
-    """A loss. columns(n): the extra columns it reads, by name, for n rows; default: none."""
+    """A loss. columns(n): the extra columns it reads, by name, for n rows; default: `usual_columns`."""
 
     kind = "loss"
 
@@ -196,11 +196,17 @@ class LossSubject(Subject):
         return self.once(lambda: self._loss)
 
     def columns(self, n: int) -> dict[str, Any]:
-        found = dict(self._columns(n)) if self._columns else {}
+        found = {**usual_columns(n), **(self._columns(n) if self._columns else {})}
         missing = [name for name in self.loss.fields if name not in found]
         if missing:
             raise NotApplicable(f"it reads the column {missing[0]!r}: give `columns(self, n)` in the contract class")
         return {name: found[name] for name in self.loss.fields}
+
+
+def usual_columns(n: int) -> dict[str, Any]:
+    """The extra columns that losses of the core read: labels of four classes, sample numbers, weights."""
+    rows = torch.arange(n)
+    return {"labels": rows % 4, "ids": rows, "sample_weights": 0.5 + torch.cos(rows.double()).square()}
 
 
 class ReaderSubject(Subject):

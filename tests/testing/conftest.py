@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sysconfig
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +63,39 @@ def reader(name: str) -> ReaderSpec:
         summary="A try",
         example="faulty_readers:example",
     )
+
+
+class Outside:
+    """A virtual environment of an outside author: what is installed here, and packages of its own.
+
+    `pip install` works offline there: nothing is built in isolation and no requirement is fetched.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
+        self.python = folder / "bin" / "python"
+        inside = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
+        parent = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+        (Path(inside) / "parent.pth").write_text(parent)
+        offline = 'if [ "$1" = install ]; then set -- "$@" -q --no-build-isolation --no-deps --no-index; fi'
+        for name, before in (("pip", offline), ("pytest", ""), ("anyclip", "")):
+            script = folder / "bin" / name
+            script.write_text(f'#!/bin/sh\n{before}\nexec "{self.python}" -m {name} "$@"\n')
+            script.chmod(0o755)
+
+    def run(self, command: str, *, cwd: Path, code: int = 0) -> str:
+        """Run a shell command as the author would; its output. Fails with the output when the code is another."""
+        kept = {k: v for k, v in os.environ.items() if k not in ("ANYCLIP_PLUGINS", "PYTHONPATH", "PYTEST_ADDOPTS")}
+        more = {"PATH": f"{self.folder / 'bin'}:{kept['PATH']}", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        more |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            ["sh", "-ec", command], cwd=cwd, env={**kept, **more}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, f"$ {command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Outside:
+    return Outside(tmp_path_factory.mktemp("outside") / "venv")

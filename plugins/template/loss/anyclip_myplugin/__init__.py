@@ -1,0 +1,1 @@
+"""The loss myloss for anyclip."""

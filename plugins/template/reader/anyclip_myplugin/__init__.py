@@ -1,0 +1,1 @@
+"""The reader myreader for anyclip."""

@@ -1,0 +1,1 @@
+"""The tower mymodality/mytower for anyclip."""

@@ -1,0 +1,17 @@
+"""What this package registers. The only module that its entry point names; no torch here."""
+
+from __future__ import annotations
+
+from anyclip.hookspecs import hookimpl
+from anyclip.specs import TowerSpec
+
+
+@hookimpl
+def anyclip_towers():
+    yield TowerSpec(
+        name="mymodality/mytower",
+        target="anyclip_myplugin.tower:MyTower",
+        options="anyclip_myplugin.options:MyTowerOptions",
+        summary="Convolutions over a series of numbers",
+        tiny={"size": 32, "width": 16, "depth": 2},
+    )
