@@ -59,6 +59,20 @@ def raise_any(fabric: Fabric, error: UserError | None) -> None:
         raise found if fabric.is_global_zero else ToldElsewhere(found.message)
 
 
+def together(fabric: Fabric, function: Callable[[], Value]) -> Value:
+    """Call `function` on every process; when it fails with a UserError on any, fail everywhere and tell it once.
+
+    `function` may only call collectives in places that no process reaches after another has failed.
+    """
+    error: UserError | None = None
+    try:
+        value = function()
+    except UserError as raised:
+        error = raised
+    raise_any(fabric, error)
+    return value
+
+
 def gather(fabric: Fabric, value: Value) -> list[Value]:
     """The value of every process, on every process (anything picklable)."""
     if fabric.world_size == 1:

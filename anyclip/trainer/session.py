@@ -17,6 +17,7 @@ from anyclip.data import Quarantine, StreamInfo, TrainData
 from anyclip.model import JointModel, build_model, load_tower_state
 from anyclip.objectives import build_objectives
 from anyclip.step import Step
+from anyclip.trainer.agree import together
 from anyclip.trainer.ema import Ema
 from anyclip.trainer.groups import build_groups, freeze_groups, named_parameters
 from anyclip.trainer.metrics import MetricsFile
@@ -69,14 +70,7 @@ def build_session(config: Config, folder: RunFolder, fabric: Fabric, display: Di
     """Model, objectives, optimizer, average and data of a run. fresh: load pretrained and `init` weights; otherwise
     a checkpoint follows, and the towers are rebuilt from the run's assets.
     """
-    assets = folder.assets if not fresh and folder.assets.is_dir() else None
-    model = build_model(config.model, assets=assets, load_weights=fresh, seed=config.train.seed)
-    objectives = build_objectives(config, model)
-    if fresh:
-        load_first_weights(model, config)
-    data = build_data(config, model, objectives, fabric)
-    named = named_parameters(model, objectives)
-    freeze_groups(named, config.optimizer.groups)
+    model, objectives, data = together(fabric, lambda: build_parts(config, folder, fabric, fresh=fresh))
     if config.train.compile:
         for tower in model.towers.values():
             tower.compile()  # in place: parameter names stay, unlike with torch.compile(tower)
@@ -102,6 +96,21 @@ def build_session(config: Config, folder: RunFolder, fabric: Fabric, display: Di
         display=display,
         state=TrainState(),
     )
+
+
+def build_parts(
+    config: Config, folder: RunFolder, fabric: Fabric, *, fresh: bool
+) -> tuple[JointModel, Objectives, TrainData]:
+    """What can be built, and can fail, before processes are tied together."""
+    assets = folder.assets if not fresh and folder.assets.is_dir() else None
+    model = build_model(config.model, assets=assets, load_weights=fresh, seed=config.train.seed)
+    objectives = build_objectives(config, model)
+    if fresh:
+        load_first_weights(model, config)
+    named = named_parameters(model, objectives)
+    freeze_groups(named, config.optimizer.groups)
+    build_groups(named, dict(model.towers.items()), config.optimizer)  # its errors belong here
+    return model, objectives, build_data(config, model, objectives, fabric)
 
 
 def build_data(config: Config, model: JointModel, objectives: Objectives, fabric: Fabric) -> TrainData:

@@ -10,7 +10,7 @@ from typing import Any
 from anyclip.checkpoint import RunFolder
 from anyclip.config import Config, check_trainable
 from anyclip.evaluation.report import write_report
-from anyclip.trainer.agree import on_main, shared
+from anyclip.trainer.agree import on_main, shared, together
 from anyclip.trainer.checkpoints import load_checkpoint, save_assets
 from anyclip.trainer.fit import fit
 from anyclip.trainer.launch import launched
@@ -59,7 +59,7 @@ def open_run(session: Session, checkpoint: Path | None) -> list[str]:
     if checkpoint is not None:
         fingerprint, world = session.data.fingerprint(), fabric.world_size
         notes = on_main(fabric, lambda: check_checkpoint(checkpoint, fingerprint, world)) or []
-        session.state = load_checkpoint(session, checkpoint)
+        session.state = together(fabric, lambda: load_checkpoint(session, checkpoint))
         session.saved = session.state.step
         session.logged_samples = session.state.samples
     else:

@@ -86,13 +86,21 @@ def test_no_process_outlives_the_first(cli):
     wait_until_alone(process)
 
 
-def test_an_error_is_told_once(cli, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "file").write_text("")
-    process = cli(**{"train.devices": 2, "train.strategy": "ddp"})
+@pytest.mark.parametrize("where", ["on the first process", "on all"])
+def test_an_error_is_told_once(cli, tmp_path, where):
+    two = {"train.devices": 2, "train.strategy": "ddp"}
+    if where == "on all":
+        process, text = (
+            cli(**two, **{"optimizer.groups": [{"match": "nowhere", "lr_scale": 0.5}]}),
+            "matches no parameter",
+        )
+    else:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "file").write_text("")
+        process, text = cli(**two), "holds files that are no run"
     code, _, err = process.finish()
-    assert code == 2
-    assert err.count("holds files that are no run") == 1
+    assert code == 2, err
+    assert err.count(text) == 1
     assert "Traceback" not in err
     wait_until_alone(process)
 
