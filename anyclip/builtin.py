@@ -9,6 +9,7 @@ from anyclip.specs import (
     LoggerSpec,
     LossSpec,
     ModalitySpec,
+    ObjectiveSpec,
     ReaderSpec,
     Scalar,
     SimilaritySpec,
@@ -24,7 +25,7 @@ def anyclip_losses():
         options="anyclip.losses.options:InfoNCEOptions",
         summary="Softmax over all candidates (CLIP), with the options of its family",
         scale=Scalar(init=1 / 0.07, max=100.0),
-        wide=("label_smoothing", "direction_reduction", "normalize_inputs"),
+        wide=("label_smoothing", "direction_reduction", "normalize_inputs", "tile", "tile_dtype"),
         fields=("labels", "ids", "sample_weights"),
     )
     yield LossSpec(
@@ -77,6 +78,56 @@ def anyclip_similarities():
             target=f"anyclip.similarities.{target}",
             options=f"anyclip.similarities.options:{options}Options" if options else None,
             summary=summary,
+        )
+
+
+@hookimpl
+def anyclip_objectives():
+    """Terms of a pair take the pair's scale, so that their own default matters only where no loss is on it."""
+    scale = Scalar(init=1 / 0.07, max=100.0)
+    for name, target, settings, summary in (
+        (
+            "distillation",
+            "distillation:Distillation",
+            {"scale": scale, "fields": ("teacher_a", "teacher_b")},
+            "A teacher's logits, features and gradients guide a pair (open_clip, CLIP-KD, MobileCLIP)",
+        ),
+        ("cyclic", "cyclic:Cyclic", {}, "Cyclic consistency within and across a pair (CyCLIP)"),
+        (
+            "separation",
+            "separation:Separation",
+            {"scale": scale, "fields": ("sentence",)},
+            "Samples of one stream repel, less so what means the same (AlignCLIP)",
+        ),
+        ("geodesic_mixup", "geodesic_mixup:GeodesicMixup", {"scale": scale}, "Mixing on the sphere (m2-Mix)"),
+        ("entailment", "entailment:Entailment", {}, "Cones of the general hold the special (MERU, EuCLIP)"),
+        (
+            "nearest_neighbour",
+            "nearest_neighbour:NearestNeighbour",
+            {"scale": scale},
+            "Neighbours in a queue of earlier embeddings are positives too (DeCLIP)",
+        ),
+        ("captioning", "captioning:Captioning", {}, "A decoder writes the second stream's tokens (CoCa)"),
+    ):
+        yield ObjectiveSpec(
+            name=name,
+            target=f"anyclip.objectives.{target}",
+            pair=True,
+            summary=summary,
+            **{"options": f"anyclip.objectives.options:{target.partition(':')[2]}Options", **settings},
+        )
+    for name, cls, cacheable, summary in (
+        ("ntxent", "NTXent", True, "Two views of a sample attract (SimCLR; with a loss on a pair: SLIP)"),
+        ("simsiam", "SimSiam", True, "Each of two views predicts the other (SimSiam)"),
+        ("masked_modelling", "MaskedModelling", False, "Guess hidden tokens; runs the tower again (BERT, DeCLIP)"),
+        ("self_distillation", "SelfDistillation", False, "A masked view predicts a moving average of the tower"),
+    ):
+        yield ObjectiveSpec(
+            name=name,
+            target=f"anyclip.objectives.{name}:{cls}",
+            options=f"anyclip.objectives.options:{cls}Options",
+            summary=summary,
+            cacheable=cacheable,
         )
 
 

@@ -172,6 +172,8 @@ class _Builder:
         spec = registry.spec("objective", settings.name)
         assert isinstance(spec, ObjectiveSpec)
         edge = self._edges.get(pair) if settings.similarity == "cosine" else None
+        if edge is not None and "embedding" not in edge.similarity.needs:
+            edge = None  # a loss on tokens: the term compares embeddings by cosine
         similarity = self._similarity(settings) if edge is None else edge.similarity
         scalars = self._scalars(settings, spec, self._edges.get(pair), where)
         return cls.from_edge(options, pair, similarity, model=self.model, **scalars)

@@ -19,10 +19,12 @@ class EdgeTerm(Objective):
     """Named shares computed from the complete rows of a pair.
 
     similarity, log_scale, bias: those of the loss on the same pair where there is one, else its own. Subclasses define
-    `shares`; with fewer than `min_rows` complete rows in the global batch the term is 0 and `shares` is not called.
+    `shares`, which gives the `components`; it is not called, and they are 0, with fewer than `min_rows` complete rows
+    in the global batch.
     """
 
     min_rows: int = 2
+    components: tuple[str, ...] = ("loss",)
 
     def __init__(
         self,
@@ -67,9 +69,13 @@ class EdgeTerm(Objective):
 
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:
         if ctx.count(*self.pair_streams) < self.min_rows:
-            return {"loss": self.zero(ctx)}
+            return self.nothing(ctx)
         found = self.shares(ctx, ctx.pair(*self.pair_streams, self.similarity))
         return {name: share.sum() for name, share in found.items()}
+
+    def nothing(self, ctx: StepContext) -> dict[str, Tensor]:
+        """Every component as 0, for a batch with too few complete rows."""
+        return {name: self.zero(ctx) for name in self.components}
 
     def shares(self, ctx: StepContext, pair: Pair) -> dict[str, Tensor]:
         """This process's part of each component, so that the sum over processes is its global value."""
