@@ -1,0 +1,175 @@
+"""Decoding: every kind of value, the shared broken files, parts of long files, all decoders alike."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from anyclip_audio.decode import SoundWarning, decode, read_parts, resample
+from anyclip_audio.sources import available, loads, open_sound, require_backend
+
+from anyclip.errors import BadSample, UserError
+from anyclip.readers import Blob
+
+from .conftest import clip, encoded, expected_sounds
+
+KINDS = ["WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"]
+
+
+def test_every_kind_of_value(tmp_path):
+    samples = (np.round(clip() * 32768) / 32768).astype(np.float32)
+    data = encoded(samples, subtype="PCM_16")
+    path = tmp_path / "sound.wav"
+    path.write_bytes(data)
+    ints = (samples * 32768).astype(np.int16)
+    values = [
+        str(path),
+        path,
+        f"file://{path}",
+        data,
+        bytearray(data),
+        Blob(data, "x.wav"),
+        {"bytes": data, "path": None},
+        {"bytes": None, "path": str(path)},
+        (samples, 16_000),
+        (samples.astype(np.float64), 16_000.0),
+        (ints, 16_000),
+        (ints.astype(np.int32) * 65536, 16_000),
+        (np.stack([samples, samples]), 16_000),
+        (np.stack([samples, samples], axis=1), 16_000),
+        (torch.from_numpy(samples)[None], 16_000),
+        {"array": samples, "sampling_rate": 16_000},
+    ]
+    for value in values:
+        sound = decode(value)
+        assert sound.rate == 16_000
+        assert sound.samples.dtype == np.float32
+        np.testing.assert_allclose(sound.samples, samples, atol=1e-7)
+
+
+def test_unsigned_arrays_are_centred():
+    assert decode((np.array([0, 128, 255], np.uint8), 8000)).samples.tolist() == [-1.0, 0.0, 127 / 128]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ((clip(), None), "comes with its rate"),
+        ((clip(), -1), "comes with its rate"),
+        ((clip(), True), "comes with its rate"),
+        ((np.zeros((2, 3, 4)), 8000), r"\[2, 3, 4\]"),
+        ((np.array(["a"]), 8000), "numbers"),
+        ((np.zeros(0), 8000), "array: has no samples"),
+        ((np.full(9, np.inf), 8000), "9 samples are not finite"),
+        (clip(), "not ndarray"),
+        (7, "not int"),
+        ("/nowhere/x.wav", "/nowhere/x.wav: no such file"),
+        ("/tmp", "/tmp: is a folder"),
+        (b"", "audio bytes: the file is empty"),
+        (Blob(b"no sound at all", "x.wav"), r"x.wav: not a sound that can be read \(soundfile: Format not recognised"),
+    ],
+)
+def test_what_is_no_sound_is_refused(value, reason):
+    with pytest.raises(BadSample, match=reason):
+        decode(value)
+
+
+@pytest.mark.parametrize("row", expected_sounds(), ids=lambda row: row["file"])
+def test_the_shared_broken_files(row, broken):
+    path = broken / row["file"]
+    for value in (str(path), Blob(path.read_bytes(), row["file"])):
+        if row["file"].endswith(("nan.wav", "zero_samples.wav", "empty.wav", "text.wav")) or "truncated" in row["file"]:
+            with pytest.raises(BadSample, match=path.name):
+                decode(value)
+            continue
+        assert row["expect"].startswith("ok")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            sound = decode(value)
+        assert np.isfinite(sound.samples).all()
+        assert [path.name in str(w.message) for w in caught if w.category is SoundWarning] == (
+            [True] if "overdriven" in row["file"] else []
+        )
+        if "good" in path.name or "_8k" in path.name:  # the same second of 440 Hz
+            spectrum = np.abs(np.fft.rfft(sound.samples))
+            heard = spectrum.argmax() / sound.seconds
+            assert abs(heard - 440) < 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("backend", ["soundfile", "torchcodec", "librosa"])
+def test_parts_are_those_of_the_whole(kind, backend, tmp_path):
+    if not loads(backend):
+        pytest.skip(f"{backend} does not load here" + (": no FFmpeg libraries" if backend == "torchcodec" else ""))
+    if kind not in soundfile.available_formats():
+        pytest.skip(f"this libsndfile writes no {kind}")
+    stereo = np.stack([clip(4.0, 22_050, 1), clip(4.0, 22_050, 2)], axis=1)
+    path = tmp_path / f"sound.{kind.lower()}"
+    path.write_bytes(encoded(stereo, 22_050, kind))
+    with open_sound(str(path)) as source:
+        assert abs(source.frames - 88_200) < 2500  # mp3 pads its ends
+    whole = decode(str(path), backend=backend)
+    lossless = kind not in ("OGG", "MP3")
+    for start, count in ((20_000, 30_000), (60_000, 100), (10_000, 20_000), (88_100, 500)):
+        sounds, frames = read_parts(str(path), lambda *_: [(start, count)], backend=backend)  # noqa: B023
+        expected = whole.samples[start : start + count]
+        tolerance = 1e-6 if lossless or backend != "torchcodec" else 1e-3
+        np.testing.assert_allclose(sounds[0].samples[:100], expected[:100], atol=tolerance)
+        if backend != "torchcodec" or kind != "MP3":
+            assert frames == len(whole.samples)
+            assert len(sounds[0].samples) == len(expected)
+    if lossless:
+        np.testing.assert_allclose(whole.samples, stereo.mean(axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+def test_truncated_files_are_refused(kind):
+    data = encoded(clip(3.0), kind=kind)
+    for share in (0.3, 0.6, 0.9):
+        with pytest.raises(BadSample, match=r"cut.bin: (truncated|damaged)"):
+            decode(Blob(data[: int(len(data) * share)], "cut.bin"))
+
+
+def test_flipped_bytes_never_escape_as_another_error():
+    rng = np.random.Generator(np.random.Philox(0))
+    for kind in ("WAV", "FLAC", "OGG", "MP3", "AIFF"):
+        data = np.frombuffer(encoded(clip(0.3), kind=kind), np.uint8)
+        for _ in range(15):
+            bad = data.copy()
+            bad[rng.integers(0, len(bad), 4)] = rng.integers(0, 256, 4)
+            try:
+                assert np.isfinite(decode(bad.tobytes()).samples).all()
+            except BadSample as error:
+                assert error.reason.startswith("audio bytes: ")  # noqa: PT017 (most flips still decode)
+
+
+def test_streamed_wav_headers_are_no_truncation():
+    data = bytearray(encoded(clip()))
+    at = data.index(b"data")
+    data[at + 4 : at + 8] = b"\xff\xff\xff\xff"
+    assert len(decode(bytes(data)).samples) == 16_000
+
+
+def test_resampling_keeps_tones_and_removes_what_does_not_fit():
+    time = np.arange(44_100) / 44_100
+    low, high = np.sin(2 * np.pi * 1000 * time), np.sin(2 * np.pi * 15_000 * time)
+    changed = resample((low + high).astype(np.float32), 44_100, 16_000)
+    assert len(changed) == 16_000
+    expected = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)
+    np.testing.assert_allclose(changed[500:-500], expected[500:-500], atol=2e-4)
+    assert len(resample(np.zeros(1, np.float32), 16_000, 48_000)) == 3
+    same = clip()
+    assert resample(same, 16_000, 16_000) is same
+
+
+def test_a_decoder_that_is_not_there_is_named(monkeypatch):
+    import anyclip_audio.sources as sources
+
+    assert "soundfile" in available()
+    assert require_backend("auto") == "auto"
+    monkeypatch.setattr(sources, "loads", lambda name: name == "soundfile")
+    with pytest.raises(UserError, match=r"backend: torchcodec is not installed.*Use soundfile\. It needs the FFmpeg"):
+        require_backend("torchcodec")
