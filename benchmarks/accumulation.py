@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from anyclip.config import config_from_dict
 from anyclip.data.batch import Batch, Part
-from anyclip.model import build_model
+from anyclip.model import JointModel, build_model
 from anyclip.objectives import build_objectives
 from anyclip.step import Step, train_step
 
@@ -57,8 +57,8 @@ class Peer(nn.Module):
 
     def __init__(self, step: Step):
         super().__init__()
-        self.model = step.model
-        self.logit_scale = step.objectives[0].log_scale
+        self.model: JointModel = step.model
+        self.logit_scale: nn.Parameter = step.objectives[0].log_scale  # type: ignore[assignment]
 
     def forward(self, image: Tensor, text: Tensor) -> dict[str, Tensor]:
         features = {"image_features": self.model.embed("a", image), "text_features": self.model.embed("b", text)}

@@ -40,7 +40,6 @@ def plan(options: Any, a: Prepared, b: Prepared, local: slice, score: Score | No
     return Tiles(rows, cols, Products(x, options.tile_dtype), together)
 
 
-@torch.compiler.disable
 def tiled_softmax(
     a: Prepared,
     b: Prepared,
@@ -63,7 +62,6 @@ def tiled_softmax(
     return share.sum()
 
 
-@torch.compiler.disable
 def tiled_sigmoid(
     a: Prepared, b: Prepared, local: slice, *, scale: Tensor | float, bias: Tensor | float | None, tiles: Tiles
 ) -> Tensor:

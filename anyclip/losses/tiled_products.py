@@ -45,8 +45,7 @@ class Products:
         """Around all products of one call."""
         if not self.inside:
             yield
-        elif hasattr(torch.backends.mkldnn, "matmul"):  # torch >= 2.9
-            settings = torch.backends.mkldnn.matmul
+        elif settings := getattr(torch.backends.mkldnn, "matmul", None):  # torch >= 2.9
             before = settings.fp32_precision
             settings.fp32_precision = "bf16"
             try:

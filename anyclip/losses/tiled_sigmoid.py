@@ -28,7 +28,7 @@ def sigmoid_share(
     """
     scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device)
     shift = torch.as_tensor(0.0 if bias is None else bias, dtype=x.dtype, device=x.device)
-    return _Sigmoid.apply(x, y, scale, shift, start, tiles, torch.is_grad_enabled())  # type: ignore[return-value]
+    return _apply(x, y, scale, shift, start, tiles, torch.is_grad_enabled())
 
 
 class _Sigmoid(torch.autograd.Function):
@@ -58,6 +58,9 @@ class _Sigmoid(torch.autograd.Function):
             for d, shape, needed in zip((dscale, dbias), ctx.shapes, ctx.needs_input_grad[2:4])
         ]
         return dx, dy, *scalars, None, None, None
+
+
+_apply: Any = torch.compiler.disable(_Sigmoid.apply)  # loops over tiles are nothing to compile
 
 
 class Sigmoid(Block):

@@ -32,7 +32,7 @@ def softmax_share(
     whole; with `tiles.together` every process must call this at the same time.
     """
     scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device)
-    return _Softmax.apply(x, y, scale, start, weights, tiles, torch.is_grad_enabled())  # type: ignore[return-value]
+    return _apply(x, y, scale, start, weights, tiles, torch.is_grad_enabled())
 
 
 class _Softmax(torch.autograd.Function):
@@ -69,6 +69,9 @@ class _Softmax(torch.autograd.Function):
         dy = dy.mul_(factor) if ctx.needs_input_grad[1] else None
         dscale = (dscale * grad).to(grad.dtype).reshape(ctx.shape) if ctx.needs_input_grad[2] else None
         return dx, dy, dscale, None, None, None, None
+
+
+_apply: Any = torch.compiler.disable(_Softmax.apply)  # loops over tiles are nothing to compile
 
 
 class Softmax(Block):

@@ -42,8 +42,8 @@ class Case:
 
     variant: plain, dropout, frozen (towers, whole and in part), shared (a tower and a scale of two streams), graph (a
     third pair that begins later, the mean of pairs, and wider negatives where the loss has them), tokens (a similarity
-    of tokens, and an objective with a queue and a column of the data), tiled (scores in tiles of 3 x 3, against the
-    reference's whole matrix).
+    of tokens, and an objective with a queue and a column of the data), tiled (scores in tiles of 3 x 3 with
+    high scales, unequal directions and label smoothing, against the reference's whole matrix).
     """
 
     strategy: str
@@ -66,8 +66,8 @@ class Case:
         return f"{head}   {numbers}"
 
 
-def build(loss: str, variant: str) -> Step:
-    """Three streams, two pairs, float64; first weights are the same on every process."""
+def build(loss: str, variant: str, *, tile: int | str = 3) -> Step:
+    """Three streams, two pairs, float64; first weights are the same on every process. tile: of `tiled`."""
     options = {"size": 4, "width": 6, "depth": 2, "dropout": 0.3 if variant == "dropout" else 0.0}
     towers: dict[str, Any] = {s: {"name": "toy/mlp", "options": options, "projection": "mlp"} for s in STREAMS}
     if variant == "frozen":
@@ -76,11 +76,16 @@ def build(loss: str, variant: str) -> Step:
     if variant == "shared":
         towers["c"] = {"ref": "a", "projection": "linear"}
     share = {"share": "all"} if variant == "shared" else {}
-    tile = {"tile": 3} if variant == "tiled" else {}
-    edge: dict[str, Any] = {"loss": {"name": loss, "options": tile}, "scale": {"init": 4.0, **share}}
+    chosen: dict[str, Any] = {"tile": tile} if variant == "tiled" else {}
+    if variant == "tiled" and loss == "infonce":
+        chosen |= {"label_smoothing": 0.1, "direction_reduction": [0.3, 0.6]}
+    edge: dict[str, Any] = {"loss": {"name": loss, "options": chosen}, "scale": {"init": 4.0, **share}}
     if loss == "siglip":
         edge["bias"] = {"init": -1.5, **share}
     pairs = [{"pair": ["a", "b"], **edge}, {"pair": ["b", "c"], "weight": 0.7, **edge}]
+    if variant == "tiled":  # each range of scores has its own arithmetic
+        for pair, scale in zip(pairs, (400.0, 2000.0)):
+            pair["scale"] = {"init": scale, "max": 1e4}
     reduction = "sum"
     if variant == "graph":
         wide = loss == "infonce"
@@ -179,7 +184,7 @@ def compare(
 def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
     fabric = _fabric(case.strategy, accelerator)
     step = build(case.loss, case.variant)
-    reference = build(case.loss, "plain" if case.variant == "tiled" else case.variant)
+    reference = build(case.loss, case.variant, tile="none")
     module = fabric.setup(step) if fabric is not None else step
     world = world or world_size()
     for number, pattern in enumerate(PATTERNS):  # consecutive steps of one wrapped module
