@@ -1,0 +1,1 @@
+"""Inertial sensors for anyclip."""

@@ -1,0 +1,1 @@
+"""The hinge loss of VSE++ for anyclip."""
