@@ -82,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     config = config_from_dict({**CONFIG, "train": {**CONFIG["train"], "threads": options.threads}})
     with tempfile.TemporaryDirectory() as folder, launched(config.train) as fabric:
-        session = build_session(config, RunFolder(Path(folder)), fabric, Display(), fresh=True)
+        session = build_session(config, RunFolder(Path(folder)), fabric, Display(), checkpoint=None)
         with session.data as data:
             batches = list(itertools.islice(data.batches(), 8))
         session.data = Prepared(batches, options.steps)  # type: ignore[assignment]

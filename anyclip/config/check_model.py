@@ -15,7 +15,7 @@ from anyclip.errors import did_you_mean
 from anyclip.specs import TowerRef
 
 _STREAM = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_OWNED = ("options", "init", "freeze", "checkpointing")  # settings of a tower that a `ref` shares
+_OWNED = ("options", "init", "freeze", "checkpointing", "cache")  # settings of a tower that a `ref` shares
 
 
 def check_model(checking: Checking) -> dict[str, set[str]]:
@@ -30,6 +30,7 @@ def check_model(checking: Checking) -> dict[str, set[str]]:
             checking.add(key, f"bad stream name {stream!r}: letters, digits, '_' and '-', a letter first.")
         built = _check_source(checking, stream, tower, key)
         _check_settings(checking, tower, key)
+        _check_cache(checking, tower, built, key)
         found = [] if built is None else _tower_refs(built, (*key, "options"))
         if tower.ref is not None:
             found.append(((*key, "ref"), tower.ref))
@@ -101,6 +102,18 @@ def _check_settings(checking: Checking, tower: TowerConfig, key: Key) -> None:
     if layer.name == "identity":
         checking.idle((*layer_key, "bias"), "a projection identity has no parameters.")
         checking.idle((*key, "freeze_projection"), "a projection identity has no parameters.", layer_key)
+
+
+def _check_cache(checking: Checking, tower: TowerConfig, built: Any, key: Key) -> None:
+    """A cached tower never learns, and its processor draws nothing."""
+    if not tower.cache or tower.name is None:
+        return
+    if tower.freeze is not True:
+        message = "needs freeze: true: vectors of a tower that learns would be out of date after one step."
+        checking.add((*key, "cache"), message, (*key, "freeze"))
+    if getattr(built, "deterministic", None) is False:
+        message = f"the options of {tower.name} augment its values, so that no value has one vector. Switch that off."
+        checking.add((*key, "cache"), message, (*key, "options"))
 
 
 def _is_frozen(tower: TowerConfig) -> bool:

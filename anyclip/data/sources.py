@@ -121,6 +121,22 @@ class Source:
         text = self._text[stream]
         return [self._located(check_value(value, text=text), text) for value in alternatives(raw, text=text)]
 
+    def attempts(self, row: int, stream: str) -> list[Any]:
+        """As `values`, where a broken alternative is its BadSample; empty when the cell itself cannot be read."""
+        try:
+            raw = self._cell(row, self.columns[stream], modality=self.streams[stream].modality)
+            text = self._text[stream]
+            choices = [] if raw is None else alternatives(raw, text=text)
+        except BadSample:
+            return []
+        found: list[Any] = []
+        for choice in choices:
+            try:
+                found.append(self._located(check_value(choice, text=text), text))
+            except BadSample as error:
+                found.append(error)
+        return found
+
     def value(self, row: int, stream: str, rng: np.random.Generator | None = None) -> Any:
         """What the processor loads, or None when the row lacks the stream (a missing modality).
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from anyclip.errors import UserError, did_you_mean
 from anyclip.model.freezing import eval_frozen
 from anyclip.model.sharing import share_state
-from anyclip.processors import Processor
+from anyclip.processors import Processor, Vectors
 from anyclip.processors.base import to_dtype
 from anyclip.projections import module_dtype
 from anyclip.towers import Encoding, Tower
@@ -44,6 +44,7 @@ class JointModel(nn.Module):
         self.projections = nn.ModuleDict(dict(projections))
         self.tower_of = dict(tower_of or {name: name for name in towers})
         self.projection_of = dict(projection_of or {name: name for name in self.tower_of})
+        self.cached: set[str] = set()  # owners of towers whose vectors the training data brings
         share_state(self)
 
     @property
@@ -76,7 +77,12 @@ class JointModel(nn.Module):
         return any(p.requires_grad for p in self.tower(stream).parameters())
 
     def encode(self, stream: str, inputs: Any, **kw: Any) -> Encoding:
-        """Collated inputs of at least one row -> the tower's `Encoding`; `kw` as in `Tower.forward`."""
+        """Collated inputs of at least one row -> the tower's `Encoding`; `kw` as in `Tower.forward`.
+
+        Inputs that are `Vectors` are the encoding: the tower is not run.
+        """
+        if isinstance(inputs, Vectors):
+            return Encoding(pooled=inputs.pooled)
         tower = self.tower(stream)
         dtype = module_dtype(tower)
         if dtype is not None:

@@ -2,5 +2,6 @@
 
 from anyclip.errors import BadSample
 from anyclip.processors.base import Processor, to_device
+from anyclip.processors.vectors import Vectors
 
-__all__ = ["BadSample", "Processor", "to_device"]
+__all__ = ["BadSample", "Processor", "Vectors", "to_device"]

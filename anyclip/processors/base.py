@@ -22,9 +22,18 @@ class Processor(ABC):
 
     version: str = "1"  # part of the cache key; raise it when `load` gives other numbers
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether `load` gives the same sample in training (with any `rng`) as in evaluation.
+
+        A processor that augments nothing says True, as its options stand; only then may its tower have `cache: true`.
+        Its options dataclass may say so too, by a property of this name: `anyclip check` reads it.
+        """
+        return False
+
     @abstractmethod
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> Any:
-        """A path, `Blob`, bytes, array or string -> one sample. Raises BadSample(reason); `rng` None: no augmentation."""
+        """A path, `Blob`, bytes, array or string -> one sample (`rng` None: no augmentation). Raises BadSample."""
 
     @abstractmethod
     def collate(self, samples: list[Any]) -> Any:

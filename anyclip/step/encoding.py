@@ -35,6 +35,8 @@ def encode(model: JointModel, stream: str, inputs: Any, key: Key, **kw: Any) -> 
 def encode_placeholder(model: JointModel, stream: str, **kw: Any) -> Encoding:
     """The encoding of no rows. Buffers are left as they are, and BatchNorm needs no second row."""
     tower = model.tower(stream)
+    if model.tower_of[model.resolve(stream)] in model.cached:
+        return Encoding(pooled=torch.zeros(0, tower.width, device=device_of(model)))
     inputs = to_device(tower.processor.collate([tower.processor.placeholder()]), device_of(model))
     with buffers_kept(tower), batch_norm_in_eval(tower):
         return model.encode(stream, inputs, **kw)[:0]

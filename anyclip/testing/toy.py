@@ -57,6 +57,10 @@ class ToyProcessor(Processor):
     def __init__(self, size: int, noise: float = 0.0):
         self.size, self.noise = size, noise
 
+    @property
+    def deterministic(self) -> bool:
+        return not self.noise
+
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> Tensor:
         array = decode(value)
         if array.size != self.size:

@@ -20,3 +20,8 @@ class ToyOptions:
     """Dropout after each hidden layer."""
     noise: Annotated[float, Ge(0)] = 0.0
     """Standard deviation of training noise added to the input (an augmentation)."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether training samples are those of evaluation."""
+        return not self.noise

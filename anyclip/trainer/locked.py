@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from torch import nn
 from anyclip.checkpoint import RunFolder, load_tensors, write_text_atomic
 from anyclip.checkpoint.folder import MODEL_FILE
 from anyclip.config import Config
-from anyclip.data import StreamInfo
+from anyclip.data import Source, StreamInfo
 from anyclip.data.loading import open_sources
 from anyclip.data.vectors import VectorProcessor, VectorTable
 from anyclip.errors import UserError
@@ -28,7 +27,7 @@ from anyclip.model import JointModel, load_tower_state
 from anyclip.objectives import Objectives, PairObjective
 from anyclip.readers.paths import cache_folder
 from anyclip.registry import get_registry
-from anyclip.trainer.agree import on_main, shared
+from anyclip.trainer.agree import on_main, shared, together
 from anyclip.trainer.identity import processor_identity, versions_of, weights_digest
 from anyclip.trainer.vectors import Filling, fill
 
@@ -71,14 +70,7 @@ def locked_streams(
     found: dict[str, StreamInfo] = {}
     if not owners:
         return found
-    for owner in owners:
-        _check(model, objectives, owner)
-    sources = open_sources(
-        config.data.train,
-        {s: StreamInfo(model.processor(s), model.modality(s)) for s in objectives.streams},
-        extra=objectives.fields,
-        base=config.base,
-    )
+    sources = together(fabric, lambda: _sources(model, objectives, config, owners))
     record = shared(fabric, lambda: _read(folder.path / RECORD))
     for owner in owners:
         streams = [s for s in objectives.streams if model.tower_of[model.resolve(s)] == owner]
@@ -97,6 +89,13 @@ def locked_streams(
         model.cached.add(owner)
     on_main(fabric, lambda: write_text_atomic(folder.path / RECORD, json.dumps(record, indent=1) + "\n"))
     return found
+
+
+def _sources(model: JointModel, objectives: Objectives, config: Config, owners: list[str]) -> list[Source]:
+    for owner in owners:
+        _check(model, objectives, owner)
+    streams = {s: StreamInfo(model.processor(s), model.modality(s)) for s in objectives.streams}
+    return open_sources(config.data.train, streams, extra=objectives.fields, base=config.base)
 
 
 def table_key(model: JointModel, owner: str, config: Config, *, device: torch.device) -> str:
@@ -150,7 +149,3 @@ def _read(path: Path) -> dict:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def new_segment() -> str:
-    return uuid.uuid4().hex

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lightning_fabric import Fabric
@@ -20,6 +22,7 @@ from anyclip.step import Step
 from anyclip.trainer.agree import together
 from anyclip.trainer.ema import Ema
 from anyclip.trainer.groups import build_groups, freeze_groups, named_parameters
+from anyclip.trainer.locked import load_locked, locked_streams
 from anyclip.trainer.metrics import MetricsFile
 from anyclip.trainer.optimizers import create_optimizer
 from anyclip.trainer.progress import Display
@@ -66,11 +69,15 @@ class Session:
             self.metrics = None
 
 
-def build_session(config: Config, folder: RunFolder, fabric: Fabric, display: Display, *, fresh: bool) -> Session:
-    """Model, objectives, optimizer, average and data of a run. fresh: load pretrained and `init` weights; otherwise
-    a checkpoint follows, and the towers are rebuilt from the run's assets.
+def build_session(
+    config: Config, folder: RunFolder, fabric: Fabric, display: Display, *, checkpoint: Path | None
+) -> Session:
+    """Model, objectives, optimizer, average and data of a run. Without a checkpoint pretrained and `init` weights are
+    loaded; otherwise its own follow later, and the towers are rebuilt from the run's assets.
     """
-    model, objectives, data = together(fabric, lambda: build_parts(config, folder, fabric, fresh=fresh))
+    model, objectives = together(fabric, lambda: build_parts(config, folder, checkpoint))
+    locked = locked_streams(model, objectives, config, folder, fabric, display)
+    data = together(fabric, lambda: build_data(config, model, objectives, fabric, locked))
     if config.train.compile:
         for tower in model.towers.values():
             tower.compile()  # in place: parameter names stay, unlike with torch.compile(tower)
@@ -98,24 +105,32 @@ def build_session(config: Config, folder: RunFolder, fabric: Fabric, display: Di
     )
 
 
-def build_parts(
-    config: Config, folder: RunFolder, fabric: Fabric, *, fresh: bool
-) -> tuple[JointModel, Objectives, TrainData]:
+def build_parts(config: Config, folder: RunFolder, checkpoint: Path | None) -> tuple[JointModel, Objectives]:
     """What can be built, and can fail, before processes are tied together."""
+    fresh = checkpoint is None
     assets = folder.assets if not fresh and folder.assets.is_dir() else None
     model = build_model(config.model, assets=assets, load_weights=fresh, seed=config.train.seed)
     objectives = build_objectives(config, model)
     if fresh:
         load_first_weights(model, config)
+        objectives.begin(model)
+    else:
+        load_locked(model, config, checkpoint)
     named = named_parameters(model, objectives)
     freeze_groups(named, config.optimizer.groups)
     build_groups(named, dict(model.towers.items()), config.optimizer)  # its errors belong here
-    return model, objectives, build_data(config, model, objectives, fabric)
+    return model, objectives
 
 
-def build_data(config: Config, model: JointModel, objectives: Objectives, fabric: Fabric) -> TrainData:
-    """This process's share of the training data, for the streams that objectives use."""
-    streams = {s: StreamInfo(model.processor(s), model.modality(s)) for s in objectives.streams}
+def build_data(
+    config: Config,
+    model: JointModel,
+    objectives: Objectives,
+    fabric: Fabric,
+    locked: Mapping[str, StreamInfo] = MappingProxyType({}),
+) -> TrainData:
+    """This process's share of the training data, for the streams that objectives use; `locked` ones bring vectors."""
+    streams = {s: StreamInfo(model.processor(s), model.modality(s)) for s in objectives.streams} | dict(locked)
     return TrainData(
         config.data,
         streams,

@@ -42,7 +42,7 @@ def train(
         else:
             on_main(fabric, lambda: begin(config, folder, overwrite=overwrite))
             checkpoint, notes = None, []
-        session = build_session(config, folder, fabric, display, fresh=checkpoint is None)
+        session = build_session(config, folder, fabric, display, checkpoint=checkpoint)
         try:
             notes += open_run(session, checkpoint)
             run(session, notes)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -69,7 +69,9 @@ def fill(filling: Filling, fabric: Fabric, display: Display) -> list[str]:
     if not len(missing):
         return segments
     if fabric.is_global_zero:
-        display.note(f"{filling.owner}: encoding {len(missing):,} of {len(first):,} values once, for all epochs and runs")
+        display.note(
+            f"{filling.owner}: encoding {len(missing):,} of {len(first):,} values once, for all epochs and runs"
+        )
     name = shared(fabric, lambda: os.urandom(8).hex())
     error: UserError | None = None
     try:
@@ -78,13 +80,20 @@ def fill(filling: Filling, fabric: Fabric, display: Display) -> list[str]:
         error = _unwritable(filling.place, raised)
     raise_any(fabric, error)
     fabric.barrier()
-    if fabric.local_rank == 0:
+    if fabric.is_global_zero:
         try:
             _publish(filling.place, name, found, missing, fabric.world_size)
         except OSError as raised:
             error = _unwritable(filling.place, raised)
     raise_any(fabric, error)
     fabric.barrier()
+    if not (filling.place / name).is_dir():
+        error = UserError(
+            "what the first process wrote cannot be seen from another.",
+            where=str(filling.place),
+            hint="Set ANYCLIP_CACHE to a folder that all nodes share.",
+        )
+    raise_any(fabric, error)
     return [*segments, name]
 
 
@@ -97,7 +106,7 @@ def _segments(place: Path, first: Sequence[str]) -> list[str]:
 
 
 def _scan(filling: Filling, table: VectorTable, rank: int, world: int) -> Found:
-    """Contents of this process's share of the rows; values that cannot be read are found broken when they are loaded."""
+    """Contents of this process's share of the rows; one that cannot be read is found broken when loaded."""
     digests: list[bytes] = []
     where: list[tuple[int, int, int, int]] = []
     stamps: dict[bytes, bytes] = {}
@@ -106,8 +115,10 @@ def _scan(filling: Filling, table: VectorTable, rank: int, world: int) -> Found:
         names = [(i, stream) for i, stream in enumerate(filling.streams) if stream in source.streams]
         for row in range(n * rank // world, n * (rank + 1) // world) if names else ():
             for i, stream in names:
-                for k, value in enumerate(_values(source, row, stream)):
+                for k, value in enumerate(source.attempts(row, stream)):
                     try:
+                        if isinstance(value, BadSample):
+                            continue
                         content = table.content(value, text=filling.text)
                     except BadSample:
                         continue
@@ -117,14 +128,6 @@ def _scan(filling: Filling, table: VectorTable, rank: int, world: int) -> Found:
                         stamps[stamp] = content
     pairs = np.hstack([words(list(stamps)), words(list(stamps.values()))])
     return Found(words(digests), np.array(where, dtype=np.int64).reshape(-1, 4), pairs)
-
-
-def _values(source: Source, row: int, stream: str) -> list[Any]:
-    """Every alternative that can be told; a broken one among them must not hide the others."""
-    try:
-        return source.values(row, stream)
-    except BadSample:
-        return source.usable(row, stream)
 
 
 def _join(parts: Sequence[Found]) -> Found:
@@ -147,7 +150,7 @@ class _Missing(Sequence):
 
     def __getitem__(self, i):
         source, stream, row, alternative = self.where[i].tolist()
-        return _values(self.filling.sources[source], row, self.filling.streams[stream])[alternative]
+        return self.filling.sources[source].attempts(row, self.filling.streams[stream])[alternative]
 
 
 def _encode(filling: Filling, found: Found, missing: np.ndarray, name: str, fabric: Fabric) -> None:

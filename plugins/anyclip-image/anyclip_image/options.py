@@ -69,6 +69,11 @@ class ImageOptions:
         if self.jitter is not None and (min(self.jitter) < 0 or max(self.jitter) > 1 or self.jitter[3] > 0.5):
             raise ValueError("jitter is brightness, contrast, saturation in 0..1 and hue in 0..0.5")
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether training samples are those of evaluation."""
+        return self.augment == "none" and not (self.crop_scale or self.flip or self.jitter or self.grayscale)
+
 
 @dataclass(kw_only=True)
 class OpenClipOptions(ImageOptions):

@@ -63,6 +63,14 @@ class ImageProcessor(Processor):
         self.draft = options.draft
         self.max_pixels = options.max_pixels
 
+    @property
+    def deterministic(self) -> bool:
+        return self.augment.crop_scale is None and not (self.augment.flip or self.augment.grayscale or self._jitters)
+
+    @property
+    def _jitters(self) -> bool:
+        return any(self.augment.jitter) and self.augment.jitter_prob > 0
+
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> Tensor:
         """uint8 [3, H, W]. `rng` None: the deterministic evaluation crop."""
         draft = self.preprocess.size if self.draft else None

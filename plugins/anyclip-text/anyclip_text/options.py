@@ -29,6 +29,11 @@ class TextOptions:
     """Instead of the model's own: a folder, hub id or `package:NAME/FOLDER` with tokenizer files, `open_clip` (the BPE
     of CLIP, in the package) or `bytes` (UTF-8 bytes, 259 ids)."""
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether training samples are those of evaluation."""
+        return self.truncation == "end"
+
 
 @dataclass(kw_only=True)
 class OpenClipTextOptions(TextOptions):

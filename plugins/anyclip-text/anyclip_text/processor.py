@@ -42,6 +42,10 @@ class TextProcessor(Processor):
         self.truncation, self.clean = truncation, clean
         self.room = context_length - len(tokenizer.prefix) - len(tokenizer.suffix)
 
+    @property
+    def deterministic(self) -> bool:
+        return self.truncation == "end"
+
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> list[int]:
         """One text -> its ids, special tokens included. rng draws which tokens of a long text stay."""
         text = self._clean(decode(value))
