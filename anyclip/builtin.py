@@ -78,6 +78,7 @@ def anyclip_similarities():
             target=f"anyclip.similarities.{target}",
             options=f"anyclip.similarities.options:{options}Options" if options else None,
             summary=summary,
+            tokens=name in ("frame_mean", "filip", "multi_grained"),
         )
 
 
@@ -107,7 +108,12 @@ def anyclip_objectives():
             {"scale": scale},
             "Neighbours in a queue of earlier embeddings are positives too (DeCLIP)",
         ),
-        ("captioning", "captioning:Captioning", {}, "A decoder writes the second stream's tokens (CoCa)"),
+        (
+            "captioning",
+            "captioning:Captioning",
+            {"tokens": True},
+            "A decoder writes the second stream's tokens (CoCa)",
+        ),
     ):
         yield ObjectiveSpec(
             name=name,

@@ -84,9 +84,13 @@ class LossSpec(TestedSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class SimilaritySpec(Spec):
-    """How a pair is scored: target is a `Similarity` subclass."""
+    """How a pair is scored: target is a `Similarity` subclass.
+
+    tokens: whether it reads tokens or layers, which a tower with `cache: true` does not bring.
+    """
 
     kind: ClassVar[str] = "similarity"
+    tokens: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +101,12 @@ class ObjectiveSpec(Spec):
     pair: a term of a pair (an `EdgeTerm`): the config names the pair, as for a loss.
     scale, bias: their defaults where no loss is on that pair; None: it has none.
     fields: extra fields of the data that it can read.
+    tokens: whether it reads tokens or layers, which a tower with `cache: true` does not bring.
     """
 
     kind: ClassVar[str] = "objective"
     cacheable: bool = True
+    tokens: bool = False
     pair: bool = False
     scale: Scalar | None = None
     bias: Scalar | None = None

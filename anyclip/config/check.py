@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from anyclip.config.check_cache import check_cache
 from anyclip.config.check_data import check_data
 from anyclip.config.check_model import check_model, check_use_of_towers
 from anyclip.config.check_objectives import check_objectives
@@ -21,6 +22,7 @@ def check_config(config: Config, given: dict[str, Any]) -> list[Issue]:
     links = check_model(checking)
     used = check_objectives(checking)
     check_use_of_towers(checking, used, links)
+    check_cache(checking)
     check_evaluations(checking)
     check_data(checking)
     check_training(checking)
