@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import ModalitySpec
+from anyclip.specs import ModalitySpec, TowerSpec
 
 SUFFIXES = (
     ".wav",
@@ -48,3 +48,33 @@ def anyclip_modalities():
         prompts=PROMPTS,
         summary="Sounds: files, bytes, (array, rate)",
     )
+
+
+_TINY = {
+    "htsat": {
+        "model": {
+            "patch_embeds_hidden_size": 16,
+            "depths": [2, 1],
+            "num_attention_heads": [2, 4],
+            "window_size": 4,
+            "spec_size": 64,
+            "num_mel_bins": 16,
+        },
+        "sample_rate": 16_000,
+        "n_fft": 512,
+        "hop": 160,
+        "seconds": 2.0,
+    },
+}
+
+
+@hookimpl
+def anyclip_towers():
+    for name, cls, summary in (("htsat", "Htsat", "The Swin-style encoder of CLAP, with or without feature fusion"),):
+        yield TowerSpec(
+            name=f"audio/{name}",
+            target=f"anyclip_audio.{name}_tower:{cls}Tower",
+            options=f"anyclip_audio.options:{cls}Options",
+            summary=summary,
+            tiny=_TINY[name],
+        )

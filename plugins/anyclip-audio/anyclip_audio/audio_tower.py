@@ -1,0 +1,156 @@
+"""What the audio towers share: spectrograms on the device, windows of long sounds, layers on request, assets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from anyclip.errors import CheckpointError, UserError
+from anyclip.towers import Encoding, Tower
+from anyclip_audio.front import Front, log_spectrogram
+from anyclip_audio.options import AudioOptions
+from anyclip_audio.processor import AudioProcessor
+
+_ASSET = "audio_tower.json"
+
+
+@dataclass
+class Built:
+    """A model and what the tower has to know about it.
+
+    architecture: JSON from which the same modules are built again without hub or weight folder. width: of `pooled`.
+    blocks: names of its layers from input to output; parameters that belong to none count as the beginning, those of
+    `tail` modules as the end.
+    """
+
+    model: nn.Module
+    architecture: dict[str, Any]
+    front: Front
+    width: int
+    blocks: list[str] = field(default_factory=list)
+    tail: tuple[str, ...] = ()
+
+
+class AudioTower(Tower):
+    """Base of the audio towers. Inputs as `AudioProcessor.collate` gives them."""
+
+    modality = "audio"
+    library: ClassVar[str]
+    model: Any
+    processor: AudioProcessor
+
+    def __init__(self, built: Built, options: AudioOptions):
+        super().__init__()
+        self.model = built.model
+        self.width = built.width
+        self.processor = AudioProcessor(built.front, options)
+        self.blocks, self._tail = built.blocks, built.tail
+        self._architecture, self._declared = built.architecture, asdict(built.front)
+
+    @classmethod
+    def from_options(cls, options, *, refs=None, assets=None, load_weights=True):
+        """Build from the options, or from the architecture that a run saved, without hub or weight files."""
+        saved = read_assets(assets, cls.library)
+        return cls(cls.build(options, saved, load_weights and saved is None), options)
+
+    @classmethod
+    def build(cls, options: Any, saved: dict[str, Any] | None, load_weights: bool) -> Built:
+        """saved: what `save_assets` wrote, or None."""
+        raise NotImplementedError
+
+    def encode(self, x: Tensor, longer: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Windows [B, C, T, M] or [B, S] -> pooled [B, W] and tokens [B, T', W] or None; longer: bool [B]."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Any, *, layers: Sequence[int] = ()) -> Encoding:
+        """layers: blocks (0 first). `pooled` of several windows is the mean of theirs; such sounds have no tokens."""
+        inputs = inputs if isinstance(inputs, dict) else {"x": inputs}
+        x, present = inputs["x"], inputs.get("windows")
+        if present is not None:
+            if layers:
+                raise UserError("layers of a sound in several windows are not defined.", hint="Use long: center.")
+            x = x[present]
+        if self.processor.front.n_fft and self.processor.in_model:
+            x = log_spectrogram(x, self.processor.front)[:, None]
+        x = x.to(next(self.model.parameters()).dtype)
+        with self._tapping(layers) as tapped:
+            pooled, tokens = self.encode(x, inputs.get("longer"))
+        found = {depth: self.as_tokens(tapped[depth]) for depth in layers}
+        if present is not None:
+            pooled, tokens = _mean_of_windows(pooled, present), None
+        real = None if tokens is None else torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return Encoding(pooled=pooled, tokens=tokens, mask=real, layers=found)
+
+    def as_tokens(self, x: Any) -> Tensor:
+        """A block's output as [B, T, C]."""
+        x = x[0] if isinstance(x, (tuple, list)) else x
+        return x.flatten(2).transpose(1, 2) if x.ndim == 4 else x
+
+    @contextlib.contextmanager
+    def _tapping(self, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
+        tapped: dict[int, Any] = {}
+        handles = []
+        try:
+            for depth in layers:
+                if not -len(self.blocks) <= depth < len(self.blocks):
+                    raise UserError(f"layer {depth} is asked, but this audio tower has {len(self.blocks)} blocks.")
+                module = self.model.get_submodule(self.blocks[depth])
+                handles.append(module.register_forward_hook(_Tap(tapped, depth)))
+            yield tapped
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def layer_groups(self) -> list[list[str]]:
+        """[everything before the first block], [block], ..., [norm and projection at the end]."""
+        blocks = [f"model.{name}" for name in self.blocks]
+        stem, tail = [], []
+        for name, _ in self.named_parameters():
+            if not any(name.startswith(f"{block}.") for block in blocks):
+                ends = any(name.startswith(f"model.{end}.") for end in self._tail)
+                (tail if ends else stem).append(name)
+        return [group for group in (stem, *([block] for block in blocks), tail) if group]
+
+    def save_assets(self, folder: Path) -> None:
+        """One JSON file: the architecture and the input that the model declares."""
+        saved = {"library": self.library, "architecture": self._architecture, "front": self._declared}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _ASSET).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
+    """[windows, W] in row order -> [B, W]."""
+    sums = pooled.new_zeros(len(present), pooled.shape[1])
+    rows = present.nonzero()[:, 0]
+    return sums.index_add(0, rows, pooled) / present.sum(dim=1, keepdim=True).to(pooled.dtype)
+
+
+class _Tap:
+    """Forward hook that keeps a block's output."""
+
+    def __init__(self, tapped: dict[int, Any], depth: int):
+        self.tapped, self.depth = tapped, depth
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.tapped[self.depth] = output
+
+
+def read_assets(folder: Path | None, library: str) -> dict[str, Any] | None:
+    """What `save_assets` wrote, or None when there is no such file. Raises CheckpointError for a damaged one."""
+    if folder is None or not (Path(folder) / _ASSET).is_file():
+        return None
+    path = Path(folder) / _ASSET
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["library"] != library:
+            raise CheckpointError(f"holds a {saved['library']} tower, the config asks for {library}.", where=str(path))
+        return {"architecture": dict(saved["architecture"]), "front": Front.of(saved["front"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"is damaged: {error!r}", where=str(path)) from error

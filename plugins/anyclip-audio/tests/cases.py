@@ -1,0 +1,14 @@
+"""Tiny configurations of every audio tower; the contract tests run over all of them."""
+
+from __future__ import annotations
+
+from anyclip_audio.plugin import _TINY
+
+# name -> (tower, options)
+CASES: dict[str, tuple[str, dict]] = {
+    "htsat": ("audio/htsat", _TINY["htsat"]),
+    "htsat-projected": ("audio/htsat", {**_TINY["htsat"], "output": "projected"}),
+    "htsat-fusion": ("audio/htsat", {**_TINY["htsat"], "fusion": True, "seconds": 1.0}),
+    "htsat-in-model": ("audio/htsat", {**_TINY["htsat"], "features": "model"}),
+    "htsat-tile": ("audio/htsat", {**_TINY["htsat"], "long": "tile", "seconds": 0.5}),
+}
