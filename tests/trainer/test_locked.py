@@ -212,3 +212,19 @@ def test_a_disk_that_cannot_be_written(toy, data, cache):
     cache.write_text("a file")
     with pytest.raises(UserError, match="could not be written"):
         train(toy(**LOCKED, **data), quiet=True)
+
+
+def test_check_refuses_what_reads_more_than_vectors(toy, data):
+    objectives = [{"pair": ["a", "b"], "similarity": "filip"}]
+    with pytest.raises(ConfigError, match="the similarity filip reads its tokens"):
+        toy(**LOCKED, **data, objectives=objectives)
+    toy(**{**LOCKED, "model.towers.b": {**LOCKED["model.towers.b"], "cache": False}}, **data, objectives=objectives)
+
+
+def test_similarities_say_truly_whether_they_read_tokens():
+    from anyclip.registry import get_registry
+
+    registry = get_registry()
+    for part in registry.parts("similarity"):
+        cls = registry.load("similarity", part.qualified)
+        assert part.spec.tokens == bool({"tokens", "layers"} & set(cls.needs)), part.spec.name
