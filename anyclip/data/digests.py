@@ -29,7 +29,7 @@ def value_digest(value: Any, *, text: bool) -> bytes:
     A file's ending is part of it: processors decode by it.
     """
     if isinstance(value, str):
-        return digest(value.encode("utf-8", "surrogatepass"), "text") if text else file_digest(value)
+        return digest(value.encode("utf-8", "surrogatepass"), "string") if text else file_digest(value)
     if isinstance(value, Blob):
         return digest(value.data, "file", _suffix(value.name))
     if isinstance(value, (bytes, bytearray)):

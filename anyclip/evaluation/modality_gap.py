@@ -29,8 +29,8 @@ class ModalityGap(Evaluation):
     Isola 2020, arXiv 2005.10242, equation 5 with alpha = 2; 0 is best, 2 are orthogonal items); `matched_cosine` and
     `unmatched_cosine`, the mean cosine of items that belong together and of all others.
     Per stream, over all its items: `uniformity`, log of the mean of exp(-2 squared distance) over pairs of different
-    items (the same paper, equation 6 with t = 2; lower is more even), and `mean_norm`, the length of the mean (0: spread
-    all round, 1: all in one point).
+    items (the same paper, equation 6 with t = 2; lower is more even), and `mean_norm`, the length of the mean (0:
+    spread all round, 1: all in one point).
     """
 
     def run(self, model: JointModel, data: EvalData) -> Result:

@@ -115,7 +115,7 @@ class Tower(nn.Module):
         return cls(options) if options is not None else cls()
 
     def forward(self, inputs: Any, *, mask: Tensor | None = None, layers: Sequence[int] = ()) -> Encoding:
-        """inputs as `processor.collate` gives them; mask [B, T]: tokens to drop or replace; layers: depths to return."""
+        """inputs: as `processor.collate` gives them; mask [B, T]: True = drop the token; layers: depths to return."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def forward_embeds(self, embeds: Tensor, mask: Tensor, *, context: Encoding | None = None) -> Encoding:
@@ -134,4 +134,4 @@ class Tower(nn.Module):
         return []
 
     def save_assets(self, folder: Path) -> None:
-        """Write the files (tokenizer, architecture) without which `from_options(assets=folder)` could not rebuild it."""
+        """Write the files (tokenizer, architecture) that `from_options(assets=folder)` needs to rebuild it."""
