@@ -69,7 +69,7 @@ def anyclip_similarities():
         ("filip", "filip:Filip", "Filip", "Each token's best match, averaged; with top-k keys (FILIP)"),
         ("multi_grained", "multi_grained:MultiGrained", "MultiGrained", "Sentence, words, frames and video (X-CLIP)"),
         ("euclidean", "euclidean:Euclidean", "Euclidean", "Minus the (squared) distance of raw features (EuCLIP)"),
-        ("elliptic", "euclidean:Elliptic", None, "Minus the angle of unit vectors"),
+        ("elliptic", "euclidean:Elliptic", "Elliptic", "Minus the angle of unit vectors"),
         ("hyperbolic", "hyperbolic:Hyperbolic", "Hyperbolic", "Minus the distance on a hyperboloid (MERU)"),
         ("whitening", "whitening:Whitening", "Whitening", "Whitened features, fitted on a reference set (W-CLIP)"),
     ):

@@ -48,7 +48,7 @@ class NearestNeighbour(EdgeTerm):
         return {"loss": total / len(pairs) + self.zero(ctx)}
 
     def _contrast(self, ctx: StepContext, anchor: str, key: str) -> Tensor:
-        pair = ctx.pair(anchor, key)
+        pair = ctx.pair(anchor, key, self.similarity)
         own = pair.local
         neighbours = ctx.gather(self.neighbours(pair.b["embedding"][own].detach()))
         logits = self.scale * (pair.a["embedding"][own] @ neighbours.T)
@@ -62,7 +62,8 @@ class NearestNeighbour(EdgeTerm):
         super().after_step(ctx)
         assert ctx is not None
         for stream in reversed(self.keys):
-            self.enqueue(ctx.gather(F.normalize(ctx.features(stream).to(self.bank.dtype), dim=-1)))
+            if ctx.count(stream):
+                self.enqueue(ctx.side(stream, self.similarity).prepared["embedding"].to(self.bank.dtype))
 
     def enqueue(self, x: Tensor) -> None:
         """Write rows at the pointer; the same rows in the same order on every process."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyclip.similarities.base import Prepared, Similarity
-from anyclip.similarities.options import EuclideanOptions
+from anyclip.similarities.options import EllipticOptions, EuclideanOptions
 from anyclip.similarities.tokens import at_least_fp32
 from anyclip.towers import Encoding
 
@@ -45,8 +45,13 @@ class Elliptic(Similarity):
     decomposable = False
     geometry = "elliptic"
 
+    def __init__(self, options: EllipticOptions | None = None):
+        super().__init__()
+        self.options = options or EllipticOptions()
+
     def prepare(self, encoding: Encoding, features: Tensor) -> Prepared:
-        return {"embedding": F.normalize(at_least_fp32(features), dim=-1)}
+        features = at_least_fp32(features)
+        return {"embedding": F.normalize(features, dim=-1) if self.options.normalize else features}
 
     def scores(self, a: Prepared, b: Prepared) -> Tensor:
         cosine = a["embedding"] @ b["embedding"].T

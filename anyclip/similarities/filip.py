@@ -33,7 +33,7 @@ class Filip(Similarity):
         self.paired = self.options.top_k is not None
 
     def prepare(self, encoding: Encoding, features: Tensor) -> Prepared:
-        tokens, mask = unit_tokens(encoding, "filip")
+        tokens, mask = unit_tokens(encoding, "filip", normalize=self.options.normalize)
         return {"tokens": tokens, "mask": mask}
 
     def pair(self, a: Prepared, b: Prepared) -> tuple[Prepared, Prepared]:
@@ -54,8 +54,8 @@ class Filip(Similarity):
     def scores(self, a: Prepared, b: Prepared) -> tuple[Tensor, Tensor]:
         every = torch.einsum("apw,bqw->abpq", a["tokens"], b["tokens"])
         keys_a, keys_b = a.get("keys", a["mask"]), b.get("keys", b["mask"])
-        best_ab = every.masked_fill(~keys_b[None, :, None], -2.0).amax(3)  # below any cosine
-        best_ba = every.masked_fill(~keys_a[:, None, :, None], -2.0).amax(2)
+        best_ab = every.masked_fill(~keys_b[None, :, None], -math.inf).amax(3)
+        best_ba = every.masked_fill(~keys_a[:, None, :, None], -math.inf).amax(2)
         ab = masked_mean(best_ab, a["mask"][:, None].expand_as(best_ab), 2)
         ba = masked_mean(best_ba, b["mask"][None].expand_as(best_ba), 2)
         return ab, ba.T

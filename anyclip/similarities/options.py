@@ -12,6 +12,8 @@ from annotated_types import Ge, Gt
 class FilipOptions:
     top_k: Annotated[int, Gt(0)] | None = None
     """Keep as keys of a row only its k tokens that agree most with its own pair (DeCLIP repository: 16); null: all."""
+    normalize: bool = True
+    """Bring tokens to length 1; false: they are so, or their length shall count."""
 
 
 @dataclass(kw_only=True)
@@ -34,6 +36,12 @@ class EuclideanOptions:
     """Squared distance (EuCLIP) instead of the distance."""
     feature_scale: Literal["inverse_sqrt_dim"] | Annotated[float, Gt(0)] = "inverse_sqrt_dim"
     """Features are multiplied with this; E^-0.5 keeps random features about as long as unit vectors (EuCLIP)."""
+
+
+@dataclass(kw_only=True)
+class EllipticOptions:
+    normalize: bool = True
+    """Bring features to length 1; false: the tower does."""
 
 
 @dataclass(kw_only=True)

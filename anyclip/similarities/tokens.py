@@ -15,11 +15,12 @@ def at_least_fp32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def unit_tokens(encoding: Encoding, who: str) -> tuple[Tensor, Tensor]:
+def unit_tokens(encoding: Encoding, who: str, *, normalize: bool = True) -> tuple[Tensor, Tensor]:
     """Tokens [B, T, E] of length 1 and their mask [B, T]. Raises UserError for a tower that gives no tokens."""
     if encoding.tokens is None:
         raise UserError(f"the similarity {who} compares tokens, and a tower of the pair gives none.")
-    tokens = F.normalize(at_least_fp32(encoding.tokens), dim=-1)
+    tokens = at_least_fp32(encoding.tokens)
+    tokens = F.normalize(tokens, dim=-1) if normalize else tokens
     mask = encoding.mask
     return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if mask is None else mask.bool()
 

@@ -40,8 +40,8 @@ class Whitener(nn.Module):
             )
         x = x.double()
         mean = x.mean(dim=0)
-        variances, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / (len(x) - 1))
-        variances, axes = variances.flip(0), axes.flip(1)
+        _, spread, axes = torch.linalg.svd(x - mean, full_matrices=False)  # of rows: half the condition of a covariance
+        variances, axes = spread.square() / (len(x) - 1), axes.T
         least = max(min_variance * float(variances[0]), 0.0)
         kept = variances > least
         if not kept.all() and not min_variance:
