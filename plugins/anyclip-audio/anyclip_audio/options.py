@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 Positive = Annotated[int, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -75,6 +75,8 @@ class SpectrogramOptions(AudioOptions):
     """Formula of the mel scale. Default: the model's own."""
     mel_norm: Literal["slaney", "none"] | None = None
     """Area normalisation of the mel bands. Default: the model's own."""
+    mel_rate: Positive | None = None
+    """Hz that the mel bands are made for. Default: sample_rate; MS-CLAP 2023 has 32000 on sounds of 44100."""
 
 
 @dataclass(kw_only=True)
@@ -95,3 +97,35 @@ class HtsatOptions(SpectrogramOptions):
     """`projected`: after the model's own projection; give the stream `projection: identity`."""
     config: dict[str, Any] = field(default_factory=dict)
     """Settings of the model's configuration to change: {drop_path_rate: 0.1}."""
+
+
+@dataclass(kw_only=True)
+class PannOptions(SpectrogramOptions):
+    size: Literal["cnn14", "cnn10", "cnn6"] = "cnn14"
+    """PANNs' sizes (80, 5 and 5 million parameters): six or four blocks of two 3 x 3 layers, or four of one 5 x 5."""
+    channels: list[Positive] | None = None
+    """Channels of the blocks: [32, 64, 128, 256]. Default: those of `size`."""
+    n_mels: Positive = 64
+    """Mel bands."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """After each block in training; 2.5 times that around the last layer, at most one half."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels is not None and not self.channels:
+            raise ValueError("channels needs a block at least")
+
+
+@dataclass(kw_only=True)
+class Wav2clipOptions(AudioOptions):
+    layers: list[Positive] = field(default_factory=lambda: [2, 2, 2, 2])
+    """Blocks of the four stages; [2, 2, 2, 2] is ResNet-18."""
+    output: Literal["pooled", "projected"] = "pooled"
+    """`projected`: after Wav2CLIP's own MLP of 512, 512; give the stream `projection: identity` or `linear`."""
+    published_batch: bool = False
+    """Standardise over the whole batch as the published code does; an embedding then depends on its batch mates."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.layers) != 4:
+            raise ValueError(f"layers takes 4 numbers, not {len(self.layers)}")

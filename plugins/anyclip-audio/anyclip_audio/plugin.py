@@ -65,12 +65,18 @@ _TINY = {
         "hop": 160,
         "seconds": 2.0,
     },
+    "pann": {"size": "cnn10", "channels": [8, 16, 24], "sample_rate": 16_000, "n_mels": 32, "hop": 320, "seconds": 1.5},
+    "wav2clip": {"layers": [1, 1, 1, 1], "seconds": 1.0},
 }
 
 
 @hookimpl
 def anyclip_towers():
-    for name, cls, summary in (("htsat", "Htsat", "The Swin-style encoder of CLAP, with or without feature fusion"),):
+    for name, cls, summary in (
+        ("htsat", "Htsat", "The Swin-style encoder of CLAP, with or without feature fusion"),
+        ("pann", "Pann", "PANNs: Cnn14, Cnn10, Cnn6, and small networks of that kind"),
+        ("wav2clip", "Wav2clip", "Wav2CLIP's ResNet-18 on a linear log spectrogram"),
+    ):
         yield TowerSpec(
             name=f"audio/{name}",
             target=f"anyclip_audio.{name}_tower:{cls}Tower",

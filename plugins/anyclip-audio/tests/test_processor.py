@@ -211,7 +211,7 @@ def test_mistakes_are_named():
         tower("htsat-fusion", features="model")
     with pytest.raises(UserError, match="model: '/nowhere/at/all' cannot be read"):
         create_tower("audio/htsat", model="/nowhere/at/all")
-    with pytest.raises(BadSample, match="nothing.wav: no such file"):
+    with pytest.raises(BadSample, match=r"nothing\.wav: no such file"):
         processor().load("nothing.wav")
 
 
