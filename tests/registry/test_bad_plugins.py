@@ -159,7 +159,8 @@ def test_import_check_runs_targets_apart(eight):
     assert "failed loss anyclip-crash:lost: gone:B does not import: ModuleNotFoundError" in done.stdout
     assert "failed loss anyclip-crash:heavy: its options load torch: keep them in a module that does not" in done.stdout
     counted = re.search(r"(\d+) of (\d+) parts import", done.stdout)
-    assert counted and int(counted[2]) - int(counted[1]) == 3
+    assert counted
+    assert int(counted[2]) - int(counted[1]) == 3
 
 
 CRASH = """
