@@ -92,8 +92,8 @@ class VectorTable:
         """Digest of a value; a file that did not change is not read again. Raises BadSample."""
         if isinstance(value, str) and not text:
             stamp = file_stamp(value)
-            for segment in self.segments if stamp is not None else ():
-                at = find(segment.stamps, stamp)
+            for segment in self.segments:
+                at = -1 if stamp is None else find(segment.stamps, stamp)
                 if at >= 0:
                     return segment.stamps[at, 2:].astype(">u8").tobytes()
         return value_digest(value, text=text)

@@ -28,7 +28,7 @@ def weights_digest(module: nn.Module) -> str:
 
 def _bytes(tensor: Tensor) -> memoryview:
     plain = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(plain.view(torch.uint8).numpy()) if plain.numel() else memoryview(b"")
+    return plain.view(torch.uint8).numpy().data if plain.numel() else memoryview(b"")
 
 
 def processor_identity(processor: Processor) -> str:

@@ -166,7 +166,7 @@ def test_a_file_that_changes_is_another_content(data, toy, cache, tmp_path):
         table.vector(changed)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_fill_one_table_with_the_same_bits(cli, toy, data, cache, tmp_path, strategy):
     rng = np.random.default_rng(6)
     with open(tmp_path / "rows.jsonl", "a") as file:  # several batches, the last one not full

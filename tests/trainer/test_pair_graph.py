@@ -54,7 +54,7 @@ def settings(tmp_path, mixing):
     }
 
 
-@pytest.mark.parametrize("mixing", ["sample", "batch"])
+@pytest.mark.parametrize("mixing", ["sample", pytest.param("batch", marks=pytest.mark.slow)])
 def test_trains_and_resumes_bit_for_bit(cli, tmp_path, mixing):
     changes = settings(tmp_path, mixing)
     code, _, err = cli(**changes).finish()
