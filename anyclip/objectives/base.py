@@ -126,7 +126,7 @@ class Objective(nn.Module):
     depths: stream -> depths that its tower shall return in `Encoding.layers`.
     fields: extra values that it reads; columns: field -> extra column of the batch, where the names differ.
     State that must survive a resume lives in parameters and buffers.
-    teachers: moving averages of towers by stream; they live in the checkpoint with the rest of the objective.
+    Moving averages of towers are a submodule `averages` (nn.ModuleDict by stream) and so live in the checkpoint too.
     """
 
     streams: tuple[str, ...] = ()
@@ -135,7 +135,6 @@ class Objective(nn.Module):
     depths: Mapping[str, Sequence[int]] = {}
     fields: tuple[str, ...] = ()
     columns: Mapping[str, str] = MappingProxyType({})
-    teachers: nn.ModuleDict | Mapping[str, nn.Module] = MappingProxyType({})
 
     @classmethod
     def from_options(cls, options: Any, *, model: JointModel) -> Objective:
@@ -145,6 +144,11 @@ class Objective(nn.Module):
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:
         """Named shares: this process's part of each term, so that the sum over processes is the global term."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    @property
+    def teachers(self) -> Mapping[str, nn.Module]:
+        """Moving averages of towers by stream: the submodule `averages`, where there is one."""
+        return self._modules.get("averages") or {}  # type: ignore[return-value]
 
     def begin(self, model: JointModel) -> None:
         """Once before the first step of a run, when all weights are loaded and nothing is sharded."""

@@ -40,7 +40,7 @@ class SelfDistillation(Objective):
         self.student, self.view = options.stream, options.teacher_stream or options.stream
         self.streams = tuple(dict.fromkeys((self.student, self.view)))
         self.head = Head(replace(options.head, dim=tower.width), tower.width)
-        self.teachers = nn.ModuleDict({self.student: teacher_of(tower)})
+        self.averages = nn.ModuleDict({self.student: teacher_of(tower)})
 
     @classmethod
     def from_options(cls, options: SelfDistillationOptions, *, model: JointModel) -> SelfDistillation:
@@ -54,7 +54,8 @@ class SelfDistillation(Objective):
 
     def train(self, mode: bool = True) -> SelfDistillation:
         super().train(mode)
-        self.teachers.eval()  # no dropout, no new statistics
+        for teacher in self.teachers.values():
+            teacher.eval()  # no dropout, no new statistics
         return self
 
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:
