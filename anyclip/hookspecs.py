@@ -29,61 +29,91 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def anyclip_modalities() -> Iterable[ModalitySpec]:
-    """Kinds of input: file suffixes, decode, preview, synthetic renderer, prompts."""
+    """Kinds of input: file suffixes, decode, preview, synthetic renderer, prompts.
+
+    Its functions are imported when a reader, a report or the synthetic reader first needs one.
+    """
     return ()
 
 
 @hookspec
 def anyclip_towers() -> Iterable[TowerSpec]:
-    """Encoders, named `<modality>/<name>`."""
+    """Encoders, named `<modality>/<name>`.
+
+    The target is imported and built when a model with it is built, on every process.
+    """
     return ()
 
 
 @hookspec
 def anyclip_losses() -> Iterable[LossSpec]:
-    """Functions of one pair's scores."""
+    """Functions of one pair's scores.
+
+    The target is imported and built when the objectives of a run are built; it is called in every step.
+    """
     return ()
 
 
 @hookspec
 def anyclip_similarities() -> Iterable[SimilaritySpec]:
-    """Ways to score a pair."""
+    """Ways to score a pair.
+
+    The target is imported and built with the objectives of a run, and by evaluations of the pair.
+    """
     return ()
 
 
 @hookspec
 def anyclip_objectives() -> Iterable[ObjectiveSpec]:
-    """Terms of the training loss that are not a loss on a pair."""
+    """Terms of the training loss that are not a loss on a pair.
+
+    The target is imported and built with the objectives of a run; it is called in every step, and after it.
+    """
     return ()
 
 
 @hookspec
 def anyclip_readers() -> Iterable[ReaderSpec]:
-    """Sources of undecoded samples."""
+    """Sources of undecoded samples.
+
+    The target is imported and built when a run opens its data; copies of it travel to loader workers.
+    """
     return ()
 
 
 @hookspec
 def anyclip_evaluations() -> Iterable[EvaluationSpec]:
-    """Measures of a trained model."""
+    """Measures of a trained model.
+
+    The target is imported and built at each validation of a run and by `anyclip eval`.
+    """
     return ()
 
 
 @hookspec
 def anyclip_importers() -> Iterable[ImporterSpec]:
-    """Published checkpoint layouts."""
+    """Published checkpoint layouts.
+
+    The target is imported and called by `anyclip import` and `anyclip.import_checkpoint`.
+    """
     return ()
 
 
 @hookspec
 def anyclip_commands() -> Iterable[CommandSpec]:
-    """Sub-commands of `anyclip`."""
+    """Sub-commands of `anyclip`.
+
+    The target is imported when the command is typed, or its own help is asked for.
+    """
     return ()
 
 
 @hookspec
 def anyclip_loggers() -> Iterable[LoggerSpec]:
-    """Receivers of metrics during training."""
+    """Receivers of metrics during training.
+
+    The target is imported and built on the first process when a run that names it starts.
+    """
     return ()
 
 

@@ -170,28 +170,69 @@ def hooks_page() -> list[str]:
         about, meanings = spec_docs(cls)
         rows = [(f"`{f.name}`", f.type, _default_cell(f), meanings.get(f.name, "")) for f in describe_dataclass(cls)]
         lines += [about, "", *table(("field", "type", "default", "meaning"), rows)]
+        for interface in INTERFACES.get(kind, ()):
+            lines += ["", *interface_lines(interface)]
     return lines
 
 
+# kind -> what its target is, and what that needs; a test compares with SPEC_TYPES
+INTERFACES: dict[str, tuple[str, ...]] = {
+    "modality": (),
+    "tower": ("anyclip.towers:Tower", "anyclip.towers:Encoding", "anyclip.processors:Processor"),
+    "loss": ("anyclip.losses.base:Loss",),
+    "similarity": ("anyclip.similarities:Similarity",),
+    "objective": ("anyclip.objectives:Objective", "anyclip.objectives:StepContext"),
+    "reader": ("anyclip.readers:Reader",),
+    "evaluation": ("anyclip.evaluation.base:Evaluation", "anyclip.evaluation.base:Result"),
+    "importer": ("anyclip.checkpoint.importing:Imported",),
+    "command": (),
+    "logger": ("anyclip.trainer.loggers:Logger",),
+}
+
+
+def interface_lines(target: str) -> list[str]:
+    """A class that plugins subclass, fill or receive: what it is, and each public method with its arguments."""
+    from anyclip.registry.registry import resolve
+
+    cls = resolve(target)
+    module = target.partition(":")[0]
+    lines = [f"### {cls.__name__}", "", f"`{module}.{cls.__name__}`. " + own_doc(cls).replace("\n", "\n\n", 1), ""]
+    for name, member in public_methods(cls):
+        lines.append(f"* `{name}{_signature(member)}`: {' '.join(own_doc(member).split())}")
+    return lines
+
+
+def public_methods(cls: type) -> Iterable[tuple[str, Callable]]:
+    """Methods that a class defines itself, without properties and special ones."""
+    for name, member in vars(cls).items():
+        function = getattr(member, "__func__", member)
+        if inspect.isfunction(function) and (not name.startswith("_") or name in ("__getitem__", "__len__")):
+            yield name, function
+
+
+def own_doc(thing: object) -> str:
+    return inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+
+
 def spec_docs(cls: type) -> tuple[str, dict[str, str]]:
-    """What a spec's docstring says of all of it, and of each field (lines `field: meaning`), base class included."""
+    """What a spec's docstring says of all of it, and of each field (lines `a: meaning` or `a, b: meaning`)."""
     about, meanings = "", {}
     for owner in [c for c in reversed(cls.__mro__) if c is not object]:
-        about, field = "", None
+        about, fields = "", []
         for line in (inspect.getdoc(owner) or "").splitlines():
-            found = re.match(r"(\w+): (.*)", line)
+            found = re.match(r"(\w+(?:, \w+)*): (.*)", line)
             if found:
-                field = found[1]
-                meanings[field] = found[2]
-            elif field and line.strip():
-                meanings[field] += f" {line.strip()}"
+                fields = found[1].split(", ")
+                meanings |= dict.fromkeys(fields, found[2])
+            elif fields and line.strip():
+                meanings |= {field: f"{meanings[field]} {line.strip()}" for field in fields}
             else:
                 about += f" {line.strip()}"
     return about.strip(), meanings
 
 
 def _signature(function: Callable) -> str:
-    return str(inspect.signature(function)).split(" ->")[0]
+    return re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)).split(" ->")[0])
 
 
 def _default_cell(f) -> str:

@@ -84,8 +84,11 @@ class Outside:
             script.write_text(f'#!/bin/sh\n{before}\nexec "{self.python}" -m {name} "$@"\n')
             script.chmod(0o755)
 
-    def run(self, command: str, *, cwd: Path, code: int = 0) -> str:
-        """Run a shell command as the author would; its output. Fails with the output when the code is another."""
+    def run(self, command: str, *, cwd: Path, code: int = 0, errors: bool = False) -> str:
+        """Run a shell command as the author would; what it prints. Fails with that when the exit code is another.
+
+        errors: stderr too.
+        """
         kept = {k: v for k, v in os.environ.items() if k not in ("ANYCLIP_PLUGINS", "PYTHONPATH", "PYTEST_ADDOPTS")}
         more = {"PATH": f"{self.folder / 'bin'}:{kept['PATH']}", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         more |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -93,7 +96,7 @@ class Outside:
             ["sh", "-ec", command], cwd=cwd, env={**kept, **more}, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, f"$ {command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-        return done.stdout
+        return done.stdout + (done.stderr if errors else "")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLUGINS = {"third_party_imu": "anyclip-imu", "third_party_loss": "anyclip-vse"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLUGINS)
 def test_an_outside_plugin_installs_conforms_and_passes_its_tests(name, outside, tmp_path):
     folder = tmp_path / name

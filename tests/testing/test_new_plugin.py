@@ -18,6 +18,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_copy_works_at_once(copy, outside, tmp_path):
     arguments, distribution = COPIES[copy]
