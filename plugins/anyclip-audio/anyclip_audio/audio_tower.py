@@ -86,7 +86,11 @@ class AudioTower(Tower):
         if present is not None:
             pooled, tokens = _mean_of_windows(pooled, present), None
         real = None if tokens is None else torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Encoding(pooled=pooled, tokens=tokens, mask=real, layers=found)
+        return Encoding(pooled=pooled, tokens=tokens, mask=real, layers=found, terms=self.terms(len(pooled)))
+
+    def terms(self, rows: int) -> dict[str, Tensor]:
+        """Losses of the tower itself [B], of the forward pass that just ran."""
+        return {}
 
     def as_tokens(self, x: Any) -> Tensor:
         """A block's output as [B, T, C]."""

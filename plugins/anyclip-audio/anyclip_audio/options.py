@@ -129,3 +129,30 @@ class Wav2clipOptions(AudioOptions):
         super().__post_init__()
         if len(self.layers) != 4:
             raise ValueError(f"layers takes 4 numbers, not {len(self.layers)}")
+
+
+@dataclass(kw_only=True)
+class EsresnextOptions(AudioOptions):
+    layers: list[Positive] = field(default_factory=lambda: [3, 4, 6, 3])
+    """Blocks of the four stages; [3, 4, 6, 3] is ResNeXt-50 32x4d."""
+    frame: Positive = 1654
+    """Samples of a frame (37.5 ms)."""
+    step: Positive = 561
+    """Samples from one frame to the next."""
+    points: Positive = 2048
+    """Points of the wavelet kernels; half as many bins, in three bands."""
+    attention: bool = True
+    """Attention on the output of each stage."""
+    output: Literal["pooled", "projected"] = "pooled"
+    """`projected`: after a linear layer to `dim`, as AudioCLIP has it; give the stream `projection: identity`."""
+    dim: Positive = 1024
+    """Width of `output: projected`."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.layers) != 4:
+            raise ValueError(f"layers takes 4 numbers, not {len(self.layers)}")
+        if self.features == "model":
+            raise ValueError("the spectrogram of this tower is learned: it is always in the model")
+        if any((self.mask_time, self.mask_bands)):
+            raise ValueError("this tower takes the waveform: mask_time and mask_bands would do nothing")

@@ -67,6 +67,14 @@ _TINY = {
     },
     "pann": {"size": "cnn10", "channels": [8, 16, 24], "sample_rate": 16_000, "n_mels": 32, "hop": 320, "seconds": 1.5},
     "wav2clip": {"layers": [1, 1, 1, 1], "seconds": 1.0},
+    "esresnext": {
+        "layers": [1, 1, 1, 1],
+        "sample_rate": 16_000,
+        "seconds": 1.0,
+        "frame": 400,
+        "step": 200,
+        "points": 512,
+    },
 }
 
 
@@ -76,6 +84,7 @@ def anyclip_towers():
         ("htsat", "Htsat", "The Swin-style encoder of CLAP, with or without feature fusion"),
         ("pann", "Pann", "PANNs: Cnn14, Cnn10, Cnn6, and small networks of that kind"),
         ("wav2clip", "Wav2clip", "Wav2CLIP's ResNet-18 on a linear log spectrogram"),
+        ("esresnext", "Esresnext", "AudioCLIP's ESResNeXt with a learnable spectrogram"),
     ):
         yield TowerSpec(
             name=f"audio/{name}",

@@ -16,4 +16,9 @@ CASES: dict[str, tuple[str, dict]] = {
     "pann-cnn14": ("audio/pann", {**_TINY["pann"], "size": "cnn14", "channels": [4, 4, 8, 8, 12, 16], "dropout": 0.0}),
     "wav2clip": ("audio/wav2clip", _TINY["wav2clip"]),
     "wav2clip-projected": ("audio/wav2clip", {**_TINY["wav2clip"], "output": "projected"}),
+    "esresnext": ("audio/esresnext", _TINY["esresnext"]),
+    "esresnext-plain": (
+        "audio/esresnext",
+        {**_TINY["esresnext"], "attention": False, "output": "projected", "dim": 24},
+    ),
 }
