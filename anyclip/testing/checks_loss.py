@@ -23,12 +23,13 @@ EXACT = 1e-9
 _COLUMNS = "index extra columns as rows: axis 0 of every field is the complete rows"
 
 
-def batch(n: int = 7, dim: int = 5, seed: int = 0, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+def batch(n: int = 7, dim: int = 5, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """Two batches of unit vectors [n, dim] that need gradients; matching rows are near each other."""
     generator = torch.Generator().manual_seed(seed)
     a = torch.randn(n, dim, generator=generator, dtype=torch.float64)
     b = a + 0.7 * torch.randn(n, dim, generator=generator, dtype=torch.float64)
-    return [F.normalize(x, dim=-1).to(dtype).requires_grad_() for x in (a, b)]
+    a, b = (F.normalize(x, dim=-1).to(dtype).requires_grad_() for x in (a, b))
+    return a, b
 
 
 def scalars(subject: LossSubject) -> dict[str, Tensor | None]:
@@ -107,7 +108,9 @@ def scale_and_bias_learn(subject: LossSubject) -> str:
     value = _call(subject, *batch(), given)
     names = [n for n, scalar in (("scale", spec.scale), ("bias", spec.bias)) if scalar is not None and scalar.learn]
     for name in names:
-        (gradient,) = torch.autograd.grad(value, [given[name]], retain_graph=True, allow_unused=True)
+        scalar = given[name]
+        assert scalar is not None
+        (gradient,) = torch.autograd.grad(value, [scalar], retain_graph=True, allow_unused=True)
         if gradient is None or not bool(gradient.any()):
             raise Fault(
                 f"the {name} gets no gradient, though the spec says that it learns.",

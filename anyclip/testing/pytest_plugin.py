@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    for name in config.getoption("--conformance"):
+    for name in config.getoption("--conformance") or ():
         items += list(
             _Parts.from_parent(session, name=f"conformance {name}", nodeid=f"conformance/{name}", of=name).collect()
         )
