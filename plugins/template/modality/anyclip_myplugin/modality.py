@@ -19,6 +19,8 @@ def decode(value: Any) -> np.ndarray:
         array = value
     else:
         data, name = _bytes(value)
+        if not data.strip():
+            raise BadSample(f"{name}: empty")
         try:
             if data[:6] == b"\x93NUMPY":
                 array = np.load(io.BytesIO(data), allow_pickle=False)
