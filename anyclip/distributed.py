@@ -106,6 +106,15 @@ def gather_counts(n: int) -> list[int]:
     return [int(x) for x in every]
 
 
+def gather_objects(value: Any) -> list[Any]:
+    """A small picklable value of every process, in rank order."""
+    if world_size() == 1:
+        return [value]
+    found: list[Any] = [None] * world_size()
+    dist.all_gather_object(found, value, group=cpu_group())
+    return found
+
+
 def all_max(n: int) -> int:
     """The largest `n` of all processes."""
     if world_size() == 1:

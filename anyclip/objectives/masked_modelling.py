@@ -51,7 +51,10 @@ class MaskedModelling(Objective):
         if not ctx.count(stream):
             return {"loss": self.zero(ctx)}
         table = ctx.tower(stream).token_table()
-        table = table.full_tensor() if hasattr(table, "full_tensor") else table  # type: ignore[operator]
+        if hasattr(table, "full_tensor"):
+            raise UserError(
+                "masked_modelling reads the vocabulary's weights, which strategy fsdp shards.", hint="Use ddp."
+            )
         found = token_ids(ctx, stream)
         labels = embeds = mask = None
         if found is not None:
@@ -62,7 +65,8 @@ class MaskedModelling(Objective):
         tokens = ctx.encode_embeds(stream, embeds, mask).tokens
         if tokens is None:
             raise UserError(f"masked_modelling needs tokens, and the tower of {stream} gives none.")
-        total, count = self.zero(ctx), torch.zeros(1, device=tokens.device)
+        total = self.zero(ctx) + tokens[:0].sum()
+        count = torch.zeros(1, device=tokens.device)
         if labels is not None:
             loss, counted = masked_terms(self.head(tokens[:, : labels.shape[1]]), labels)
             total, count = total + loss, count + counted
@@ -72,14 +76,13 @@ class MaskedModelling(Objective):
         """(chosen [B, T], given [B, T]): the id that stands at each place, -1 for the learned vector."""
         o = self.options
         draws = [ctx.rng("masked_modelling", self.streams[0], row) for row in ctx.batch.rows(self.streams[0]).tolist()]
-        length = ids.shape[1]
-        uniform = np.stack([rng.random((length, 2)) for rng in draws])
-        random = np.stack([rng.integers(vocabulary, size=length) for rng in draws])
-        chance, fate = torch.from_numpy(uniform).to(ids.device).unbind(-1)
+        # three numbers per token, so that a token's do not depend on how far its row is padded
+        uniform = np.stack([rng.random((ids.shape[1], 3)) for rng in draws])
+        chance, fate, other = torch.from_numpy(uniform).to(ids.device).unbind(-1)
         chosen = mask & (chance < o.ratio)
         given = torch.where(chosen & (fate >= o.keep), torch.full_like(ids, -1), ids)
         swapped = chosen & (fate >= o.keep) & (fate < o.keep + o.random)
-        return chosen, torch.where(swapped, torch.from_numpy(random).to(ids), given)
+        return chosen, torch.where(swapped, (other * vocabulary).to(ids.dtype), given)
 
 
 def masked_terms(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

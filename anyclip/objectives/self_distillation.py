@@ -65,7 +65,7 @@ class SelfDistillation(Objective):
         target = self._teach(ctx)
         student = self._student(ctx, target)
         predicted = own_rows(ctx, self.student, self.head(student.pooled), rows)
-        total = self.zero(ctx)
+        total = self.zero(ctx) + predicted[:0].sum()  # sharded weights are used on every process or none
         if target is not None:
             terms = 1 + negative_cosine(predicted, own_rows(ctx, self.view, target.pooled, rows))
             total = total + terms.sum() / len(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from anyclip import distributed
 from anyclip.data import Batch
 from anyclip.data.rng import keyed_generator
 from anyclip.distributed import Presence
+from anyclip.errors import UserError
 from anyclip.losses.base import Prepared
 from anyclip.model import JointModel
 from anyclip.objectives import Pair, Side
@@ -121,16 +123,31 @@ class Context:
         return {name: x.index_select(0, index.to(x.device)) for name, x in gathered.items()}
 
     def field(self, name: str, rows: Tensor) -> Tensor:
-        if name not in self.batch.fields:
-            raise LookupError(f"the data brings no field {name!r}")
-        own, values = self.batch.fields[name]
+        own, values = self._field(name)
         counts = distributed.gather_counts(len(own))
         every = distributed.gather(own.to(values.device), counts).cpu()
         gathered = distributed.gather(values, counts)
         missing = rows[~torch.isin(rows, every)]
         if len(missing):
-            raise LookupError(f"{len(missing)} rows lack the field {name!r}, first row {int(missing[0])} of the batch")
+            raise FieldError(
+                f"{len(missing)} rows lack the field {name!r}, first row {int(missing[0])} of the batch.",
+                hint="The quarantine file of the run names values that are broken; fill in those that are missing.",
+            )
         return gathered.index_select(0, torch.searchsorted(every, rows).to(gathered.device))
+
+    def _field(self, name: str) -> tuple[Tensor, Tensor]:
+        """Own rows and values of a field; where this process has none, none of the kind that others have."""
+        found = self.batch.fields.get(name)
+        if found is not None and not isinstance(found[1], Tensor):
+            found = found[0], torch.tensor([_number(text) for text in found[1]], dtype=torch.long)
+        kinds = distributed.gather_objects(None if found is None else (found[1].dtype, tuple(found[1].shape[1:])))
+        kind = next((k for k in kinds if k is not None), None)
+        if kind is None:
+            raise FieldError(f"the data brings no field {name!r}.", hint="Map it in `fields` of the dataset.")
+        device = device_of(self._model)
+        if found is None:
+            return torch.zeros(0, dtype=torch.long), torch.zeros(0, *kind[1], dtype=kind[0], device=device)
+        return found[0], found[1].to(device)
 
     def encode(self, stream: str, inputs: Any, **kw: Any) -> Encoding:
         if not self._reentry:
@@ -164,6 +181,15 @@ class Context:
             key=(*self._key, "after"),
             teachers=self._teachers,
         )
+
+
+class FieldError(UserError, LookupError):
+    """A value that an objective reads is not there."""
+
+
+def _number(text: str) -> int:
+    """A whole number for a label in words: equal texts have equal numbers, on every process and in every run."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _equal_length(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ def shard(step: nn.Module, mesh: Any, **options: Any) -> nn.Module:
     mesh: a device mesh; the dimension `data_parallel` where it has several. options: as `fully_shard` takes them
     (`mp_policy`, `offload_policy`).
     """
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     if mesh.mesh_dim_names and "data_parallel" in mesh.mesh_dim_names:
         mesh = mesh["data_parallel"]
@@ -26,5 +26,6 @@ def shard(step: nn.Module, mesh: Any, **options: Any) -> nn.Module:
             if any(True for _ in layer.parameters()):
                 fully_shard(layer, mesh=mesh, **options)
         fully_shard(tower, mesh=mesh, **options)
+        register_fsdp_forward_method(tower, "forward_embeds")  # another way in: it must gather the weights too
     fully_shard(step, mesh=mesh, **options)
     return step

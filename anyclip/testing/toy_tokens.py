@@ -46,10 +46,13 @@ class ToyTokens(Tower):
     def forward(self, inputs: Mapping[str, Tensor], *, mask: Tensor | None = None, layers=()) -> Encoding:
         """mask [B, T]: True = drop the token."""
         present = inputs["mask"] if mask is None else inputs["mask"] & ~mask
-        return self.forward_embeds(self.table(inputs["ids"]), present)
+        return self._run(self.table(inputs["ids"]), present)
 
     def forward_embeds(self, embeds: Tensor, mask: Tensor, *, context: Encoding | None = None) -> Encoding:
         """embeds [B, T, W]; mask [B, T], True = present."""
+        return self._run(embeds, mask)
+
+    def _run(self, embeds: Tensor, mask: Tensor) -> Encoding:
         mean = _mean(embeds, mask)
         tokens = F.gelu(self.own(embeds) + self.others(mean)[:, None])
         return Encoding(pooled=self.head(_mean(tokens, mask)), tokens=tokens, mask=mask)
