@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +16,36 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
+    """16-bit mono."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, len(samples), "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
 @pytest.fixture
 def picture_table():
-    """make(folder) writes `table.csv` and `photos/`: small pictures whose captions say their colour and number."""
+    """make(folder) writes `table.csv`, `photos/` and `sounds/`: a colour and a pitch per caption."""
 
     def make(folder: Path, *, train: int = 24, test: int = 12) -> Path:
         from PIL import Image
 
-        (folder / "photos").mkdir(parents=True, exist_ok=True)
+        for kind in ("photos", "sounds"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
         colours = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
         rng = np.random.default_rng(0)
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "text", "split"])
+            writer.writerow(["image", "audio", "text", "split"])
             for i in range(train + test):
                 name = list(colours)[i % 3]
                 pixels = np.clip(np.array(colours[name]) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / "photos" / f"{i}.jpg")
-                writer.writerow([f"photos/{i}.jpg", f"a {name} square, number {i}", "train" if i < train else "test"])
+                tone = 8000 * np.sin(2 * np.pi * (300 + 200 * (i % 3)) * np.arange(4000) / 8000)
+                write_wav(folder / "sounds" / f"{i}.wav", tone, 8000)
+                text, split = f"a {name} square, number {i}", "train" if i < train else "test"
+                writer.writerow([f"photos/{i}.jpg", f"sounds/{i}.wav", text, split])
         return table
 
     return make

@@ -48,12 +48,14 @@ class EsresnextTower(AudioTower):
         return pooled, None
 
     def terms(self, rows: int) -> dict[str, Tensor]:
-        loss, self._norm_loss = self._norm_loss, None
-        return {"fbsp": loss.expand(rows)}
+        return {"fbsp": self._norm_loss.expand(rows)}
 
 
 class Esresnext(ResNet):
     """Waveforms [B, S] in -1..1 -> pooled [B, W] and the kernels' norm loss."""
+
+    window: Tensor
+    att5: nn.Module
 
     def __init__(self, options: EsresnextOptions, *, projected: bool):
         super().__init__(Bottleneck, options.layers, groups=32, width_per_group=4)

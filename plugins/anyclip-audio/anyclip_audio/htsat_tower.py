@@ -78,11 +78,11 @@ class HtsatTower(AudioTower):
 def _config(options: HtsatOptions) -> ClapAudioConfig:
     if isinstance(options.model, str):
         try:
-            whole = ClapConfig.from_pretrained(options.model)
+            whole: Any = ClapConfig.from_pretrained(options.model)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).strip().splitlines()
             raise UserError(f"model: {options.model!r} cannot be read: {first[0] if first else error!r}") from error
-        config = whole.audio_config
+        config: Any = whole.audio_config
     else:
         values = {**_SIZES[options.size], "num_attention_heads": [4, 8, 16, 32], **(options.model or {})}
         depths = values["depths"]

@@ -173,3 +173,25 @@ def test_a_decoder_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(sources, "loads", lambda name: name == "soundfile")
     with pytest.raises(UserError, match=r"backend: torchcodec is not installed.*Use soundfile\. It needs the FFmpeg"):
         require_backend("torchcodec")
+
+
+def test_what_only_ffmpeg_reads(tmp_path):
+    import shutil
+    import subprocess
+
+    if not loads("torchcodec") or not shutil.which("ffmpeg"):
+        pytest.skip("needs torchcodec with the FFmpeg libraries, and the ffmpeg program to write a file")
+    samples = 0.5 * np.sin(2 * np.pi * 500 * np.arange(44_100) / 22_050).astype(np.float32)
+    source = tmp_path / "x.wav"
+    source.write_bytes(encoded(samples, 22_050))
+    for name in ("x.m4a", "x.mka", "x.mp4"):
+        picture = ["-f", "lavfi", "-i", "color=size=16x16:rate=5:duration=2"] if name == "x.mp4" else []
+        made = ["ffmpeg", "-v", "error", *picture, "-i", str(source), "-c:a", "aac", str(tmp_path / name)]
+        subprocess.run(made, check=True)
+        for value in (str(tmp_path / name), (tmp_path / name).read_bytes()):
+            sound = decode(value)
+            assert abs(sound.seconds - 2.0) < 0.15
+            spectrum = np.abs(np.fft.rfft(sound.samples))
+            assert abs(spectrum.argmax() / sound.seconds - 500) < 1
+        parts, _ = read_parts(str(tmp_path / name), lambda frames, rate: [(22_050, 11_025)])
+        assert len(parts[0].samples) == 11_025

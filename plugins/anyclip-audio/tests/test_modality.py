@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +133,10 @@ def test_factors_of_other_modalities_are_ignored():
     heard = {"timbre": "horn", "pitch": "low"}
     seen = {"shape": "heart", "colour": "pink"}
     assert np.array_equal(render(Scene(heard), rng())[0], render(Scene({**heard, **seen}), rng())[0])
+
+
+def test_the_readme_example_runs(capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "torch.Size([1, 1, 67, 64]) torch.Size([1, 64])\n"
