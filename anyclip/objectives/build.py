@@ -14,6 +14,7 @@ from anyclip.config.schema import ObjectiveConfig, ScaleConfig
 from anyclip.errors import UserError, did_you_mean
 from anyclip.losses import create_loss
 from anyclip.model import JointModel
+from anyclip.model.build import seeded
 from anyclip.model.sharing import share_state
 from anyclip.objectives.base import Objective, StepContext
 from anyclip.objectives.edge import PairObjective
@@ -120,7 +121,7 @@ class Objectives(nn.ModuleList):
 
 
 def build_objectives(config: Config, model: JointModel) -> Objectives:
-    """The objectives of a config for a model.
+    """The objectives of a config for a model. First weights of heads are a function of the run's seed and their place.
 
     Raises UserError for streams that the model lacks, shared scales that disagree, and a config without objectives.
     """
@@ -128,7 +129,10 @@ def build_objectives(config: Config, model: JointModel) -> Objectives:
         raise UserError("there is nothing to train for.", where="objectives", hint="Add a pair of streams.")
     builder = _Builder(model)
     order = sorted(range(len(config.objectives)), key=lambda i: config.objectives[i].name is not None)
-    made = {i: builder.build(i, config.objectives[i]) for i in order}  # losses first: terms take over from their pairs
+    made = {}
+    for i in order:  # losses first: terms take over from their pairs
+        with seeded(f"{config.train.seed}/objectives/{i}"):
+            made[i] = builder.build(i, config.objectives[i])
     built = [made[i] for i in range(len(made))]
     return Objectives(
         built,
