@@ -28,7 +28,8 @@ def command(config: str, overrides: tuple[str, ...], show: bool, model_only: boo
 def summary(config: Config) -> str:
     """A config in a few words."""
     towers = [f"{stream} ({tower.name or f'shares {tower.ref}'})" for stream, tower in config.model.towers.items()]
-    terms = [f"{named(o.loss).name} on {'-'.join(o.pair)}" if o.pair else str(o.name) for o in config.objectives]
+    names = [(o.name or named(o.loss).name, o.pair) for o in config.objectives]
+    terms = [f"{name} on {'-'.join(pair)}" if pair else name for name, pair in names]
     if not config.data.train:
         return f"Towers: {', '.join(towers)}. No training data: a model only."
     train = config.train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from anyclip.evaluation.processes import Processes
 from anyclip.inference import encode_values
 from anyclip.registry import get_registry
 from anyclip.similarities import Prepared, Similarity
+from anyclip.towers import Encoding
 
 if TYPE_CHECKING:
     from anyclip.model import JointModel
@@ -189,6 +190,16 @@ class EvalData:
         table = torch.tensor(list(pairs), dtype=torch.long).reshape(-1, 2)
         return Items(where, table[:, 0], table[:, 1])
 
+    def _prepare(self, stream: str, similarity: Similarity) -> Callable[[Encoding, Tensor], Prepared]:
+        """What the similarity compares, of tokens mapped by the stream's projection where it asks for that."""
+
+        def prepare(encoding: Encoding, features: Tensor) -> Prepared:
+            if "projected" in similarity.needs:
+                encoding = self.model.project_tokens(stream, encoding)
+            return similarity.prepare(encoding, features)
+
+        return prepare
+
     def vectors(
         self,
         stream: str,
@@ -207,7 +218,7 @@ class EvalData:
                 self.model,
                 stream,
                 _Values(self, stream, [items.where[i] for i in share]),
-                similarity.prepare,
+                self._prepare(stream, similarity),
                 batch_size=batch_size,
                 workers=self.workers,
                 calls=self.processes.calls(len(items), batch_size),

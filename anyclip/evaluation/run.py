@@ -93,7 +93,7 @@ def _edges(config: Config, similarities: Mapping[tuple[str, str], Similarity]) -
     """The trained pairs with how they are scored; views (`name#1`) count as their stream."""
     edges = []
     for objective in config.objectives:
-        if objective.pair is None:
+        if objective.pair is None or objective.name is not None:
             continue
         a, b = (stream.partition("#")[0] for stream in objective.pair)
         similarity = named(objective.similarity)

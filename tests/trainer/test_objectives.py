@@ -72,3 +72,20 @@ train: {steps: 3, log_every: 1, accelerator: cpu, devices: 1, threads: 1}
     losses = [r["loss"] for r in read_metrics(run / "metrics.jsonl") if "loss" in r]
     assert len(losses) == 3
     assert losses[-1] < losses[0] + 1
+
+
+@pytest.mark.parametrize("similarity", ["filip", "frame_mean", "hyperbolic", "euclidean"])
+def test_other_similarities_train_and_are_evaluated_as_trained(toy, tmp_path, similarity):
+    """Towers of other widths: tokens are mapped by each stream's projection, in training and in evaluation."""
+    data = {"name": "synthetic", "options": {"size": 40, "split": "val", "streams": {"b": {"options": {"size": 12}}}}}
+    changes = {
+        "objectives": [{"pair": ["a", "b"], "similarity": similarity}, {"name": "cyclic", "pair": ["a", "b"]}],
+        "data.val": [data],
+        "eval": [{"name": "retrieval"}],
+        "train.steps": 4,
+        "train.micro_batch": 5,
+    }
+    run = train(toy(**changes, **{"train.out": str(tmp_path / "run")}), quiet=True)
+    (numbers,) = [r["eval"] for r in read_metrics(run / "metrics.jsonl") if "eval" in r]
+    assert numbers["retrieval/a->b/mean_rank"] < 40
+    assert similarity in (run / "report.html").read_text()

@@ -92,8 +92,8 @@ def objectives_table(content: RunContent) -> str:
     rows = []
     for objective in content.config.objectives:
         what = " · ".join(objective.pair) if objective.pair else objective.name or ""
-        loss = named(objective.loss).name if objective.pair else "–"
-        similarity = named(objective.similarity).name if objective.pair else "–"
+        loss = (objective.name if objective.pair else "–") if objective.name else named(objective.loss).name
+        similarity = named(objective.similarity).name if objective.pair and not objective.name else "–"
         rows.append((what, loss, similarity, f"{objective.weight:g}"))
     return table(("pair or objective", "loss", "similarity", "weight"), rows, right=(3,)) if rows else ""
 
