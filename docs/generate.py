@@ -248,6 +248,7 @@ def main(arguments: list[str]) -> int:
     stale = []
     for name, page in PAGES.items():
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(page())).rstrip() + "\n"
+        text = text.replace("\n\n@hookimpl", "\n\n\n@hookimpl")  # as the formatter wants it
         path = DOCS / name
         if "--check" not in arguments:
             path.write_text(text)
