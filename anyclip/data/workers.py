@@ -41,7 +41,7 @@ def start_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["anyclip.data.loading"])
+    context.set_forkserver_preload(["anyclip.data.fork_server"])
     return context
 
 

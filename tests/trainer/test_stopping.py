@@ -15,9 +15,10 @@ from anyclip.trainer.signals import StopSignals
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_run_with_a_checkpoint(cli, number, code):
+    """The signal reaches the whole process group, as from a terminal or a scheduler: fork server and workers too."""
     process = cli(**{"train.steps": 100_000, "data.workers": 1})
     process.wait_for(5)
-    process.process.send_signal(number)
+    os.killpg(process.process.pid, number)
     found, _, err = process.finish()
     assert found == code, err
     latest = RunFolder(process.run).latest()
