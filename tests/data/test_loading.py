@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -199,3 +200,18 @@ def test_page_locked_batches_hold_the_same(monkeypatch):
         for one, other in zip(expected, take(train, 0, 2)):
             assert_same(one, other)
     assert len(copied) == 2  # one copy a batch
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="no fork server here")
+def test_the_fork_server_outlives_a_group_signal():
+    """SIGTERM to the whole process group: the trainer still gets the batches it needs to end well."""
+    from multiprocessing.forkserver import _forkserver
+
+    with running(data(scenes(), workers=1), vectors("a", "b")) as train:
+        batches = train.batches(0)
+        next(batches)
+        server = _forkserver._forkserver_pid
+        os.kill(server, signal.SIGTERM)
+        time.sleep(0.5)
+        assert alive(server, None)
+        assert next(batches).step == 1
