@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from anyclip.data import Sampler, TrainData
-from anyclip.data.workers import alive, death
+from anyclip.data.workers import _start_time, alive, death
 from anyclip.errors import UserError
 
 from .conftest import assert_same, data, scenes, vectors, words
@@ -211,7 +211,8 @@ def test_the_fork_server_outlives_a_group_signal():
         batches = train.batches(0)
         next(batches)
         server = _forkserver._forkserver_pid
+        born = _start_time(server)
         os.kill(server, signal.SIGTERM)
         time.sleep(0.5)
-        assert alive(server, None)
+        assert alive(server, born)
         assert next(batches).step == 1
