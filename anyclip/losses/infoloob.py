@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anyclip.losses.base import Loss, Prepared, Score, both_directions, take
+from anyclip.losses.base import Loss, Prepared, Score, at_least_fp32, both_directions, take
 from anyclip.losses.options import InfoLOOBOptions, direction_weights
 
 
@@ -34,9 +34,9 @@ class InfoLOOB(Loss):
         if self.options.hopfield_scale is None or a.shape != b.shape:
             return super().forward(a, b, scale=scale, **settings)
         scale = self.default_scale if scale is None else scale
-        sides = ({"embedding": x.double() if x.dtype == torch.float64 else x.float()} for x in (a, b))
+        first, second = ({"embedding": at_least_fp32(x)} for x in (a, b))
         with torch.autocast(a.device.type, enabled=False):
-            return self.share(*sides, slice(0, len(a)), score=dot, scale=scale, **settings)
+            return self.share(first, second, slice(0, len(a)), score=dot, scale=scale, **settings)
 
     def from_scores(
         self, ab: Tensor, ba: Tensor, *, scale: Tensor | float, bias: Tensor | float | None = None, **fields: Any

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anyclip.losses.base import Candidates, Loss, Prepared, Score, both_directions, take
+from anyclip.losses.base import Candidates, Loss, Prepared, Score, at_least_fp32, both_directions, take
 from anyclip.losses.options import InfoNCEOptions, direction_weights
 from anyclip.losses.softmax import Rows, softmax_terms
 from anyclip.losses.tiled import plan, tiled_softmax
@@ -51,8 +51,8 @@ class InfoNCE(Loss):
     def forward(self, a: Tensor, b: Tensor, **settings: Any) -> Tensor:
         """As `Loss.forward`; `sample_weighting` reads the embeddings beside their scores."""
         if self.options.sample_weighting is not None and a.shape == b.shape:
-            sides = [self.prepare({"embedding": x if x.dtype == torch.float64 else x.float()}) for x in (a, b)]
-            settings["weights"] = self._weights(*sides, settings)
+            first, second = (self.prepare({"embedding": at_least_fp32(x)}) for x in (a, b))
+            settings["weights"] = self._weights(first, second, settings)
         return super().forward(a, b, **settings)
 
     def from_scores(
@@ -122,10 +122,10 @@ class InfoNCE(Loss):
         scale: Tensor | float,
         bias: Tensor | float | None = None,
     ) -> Tensor:
-        sides = (Candidates(self.prepare(side), own) for side, own in (a, b))
+        first, second = (Candidates(self.prepare(side), own) for side, own in (a, b))
         weights, smoothing = self.direction_weights, self.options.label_smoothing
         return wide_softmax(
-            *sides, local, score=score, scale=scale, bias=bias, weights=weights, label_smoothing=smoothing
+            first, second, local, score=score, scale=scale, bias=bias, weights=weights, label_smoothing=smoothing
         )
 
     def _weights(self, a: Prepared, b: Prepared, fields: dict[str, Any]) -> list[Tensor | None]:

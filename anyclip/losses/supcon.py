@@ -33,10 +33,10 @@ class SupCon(Loss):
     def forward(self, a: Tensor, b: Tensor, *, scale: Tensor | float | None = None, **settings: Any) -> Tensor:
         if a.ndim != 2 or a.shape != b.shape:
             raise ValueError(f"a loss takes two [N, E] tensors of one shape, got {list(a.shape)} and {list(b.shape)}")
-        sides = ({"embedding": at_least_fp32(x)} for x in (a, b))
+        first, second = ({"embedding": at_least_fp32(x)} for x in (a, b))
         scale = self.default_scale if scale is None else scale
         with torch.autocast(a.device.type, enabled=False):
-            return self.share(*sides, slice(0, len(a)), score=dot, scale=scale, **settings)
+            return self.share(first, second, slice(0, len(a)), score=dot, scale=scale, **settings)
 
     def share(
         self,

@@ -42,7 +42,7 @@ class Captioning(EdgeTerm):
 
     @classmethod
     def from_edge(cls, options: Any, streams: Any, similarity: Any, *, model: JointModel, **scalars: Any):
-        widths = tuple(model.tower(stream).width for stream in streams)
+        widths = model.tower(streams[0]).width, model.tower(streams[1]).width
         return cls(options, streams, similarity, widths=widths, **scalars)
 
     def forward(self, ctx: StepContext) -> dict[str, Tensor]:

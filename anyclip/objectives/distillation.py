@@ -62,18 +62,16 @@ class Distillation(EdgeTerm):
         o, found = self.options, {}
         if o.logits:
             found["logits"] = o.logits * self._logits(a, b, c, d, own)
-        mapped = a, b
-        if self.maps:
-            mapped = tuple(self.maps[side](x) for side, x in zip(_SIDES, (a, b)))
+        x, y = (self.maps["a"](a), self.maps["b"](b)) if self.maps else (a, b)
         if o.features:
-            gaps = sum((x[own] - y[own]).square().sum() for x, y in zip(mapped, (c, d)))
+            gaps = (x[own] - c[own]).square().sum() + (y[own] - d[own]).square().sum()
             found["features"] = o.features * gaps / c.numel()
         if o.interactive or o.cross_logits:
-            found |= self._cross(*mapped, c, d, own)
+            found |= self._cross(x, y, c, d, own)
         if o.gradients:
             inverse = o.gradient_temperature == "inverse_scale"
             times = [1 / s if inverse else s for s in (self.scale, o.teacher_scales[0])]
-            found["gradients"] = o.gradients * gradient_gap((*mapped, times[0]), (c, d, times[1])) / world_size()
+            found["gradients"] = o.gradients * gradient_gap((x, y, times[0]), (c, d, times[1])) / world_size()
         return {name: share.sum() for name, share in found.items()}
 
     def _teachers(self, ctx: StepContext, rows: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

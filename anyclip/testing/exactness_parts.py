@@ -20,7 +20,7 @@ from anyclip.config import config_from_dict
 from anyclip.data.batch import Batch, Part
 from anyclip.distributed import block, rank, single_process, world_size
 from anyclip.model import build_model
-from anyclip.objectives import build_objectives
+from anyclip.objectives import Objective, build_objectives
 from anyclip.registry import get_registry
 from anyclip.step import Step, StepOutput, after_step, train_step
 from anyclip.testing.exactness import TOLERANCE, Case, _fabric, errors, gradients, spawn, table
@@ -109,6 +109,7 @@ def build(subject: Subject) -> Step:
             model.towers["t"] = ToyTokens(width=WIDTH)
         objectives = build_objectives(config, model)
         for objective in objectives:
+            assert isinstance(objective, Objective)
             for teacher in objective.teachers.values():  # else it equals the tower and its average does not move
                 for parameter in teacher.parameters():
                     parameter.add_(0.3 * torch.randn_like(parameter))

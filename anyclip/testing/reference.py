@@ -209,6 +209,7 @@ def _gradient_difference(case: Case, name: str, grad: Tensor, relative: float | 
             return Difference(label, float((grad - want).norm()), 1e-3 * float(want.norm()) + 1e-6)
         largest = float(want.abs().max()) if want.numel() else 0.0
         return Difference(label, float((grad - want).abs().max()), relative * max(1.0, largest))
+    assert isinstance(recorded, dict)
     return _summary_difference(label, grad, recorded, relative)
 
 
