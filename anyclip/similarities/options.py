@@ -18,11 +18,11 @@ class FilipOptions:
 
 @dataclass(kw_only=True)
 class MultiGrainedOptions:
-    dim: Annotated[int, Gt(0)]
+    dim: Annotated[int, Gt(0)] = 512
     """Joint width E: `model.dim`."""
-    words: Annotated[int, Gt(0)]
+    words: Annotated[int, Gt(0)] = 32
     """Tokens of the first stream (X-CLIP: 32 words); shorter rows are padded with zeros."""
-    frames: Annotated[int, Gt(0)]
+    frames: Annotated[int, Gt(0)] = 12
     """Tokens of the second stream (X-CLIP: 12 frames); shorter rows are padded with zeros."""
     temperature: Annotated[float, Gt(0)] = 0.01
     """Of the attention over tokens."""
@@ -82,7 +82,7 @@ class HyperbolicOptions:
 
 @dataclass(kw_only=True)
 class WhiteningOptions:
-    dim: Annotated[int, Gt(0)]
+    dim: Annotated[int, Gt(0)] = 512
     """Joint width E: `model.dim`."""
     normalize: bool = True
     """Compare whitened features on the unit sphere; false: by dot product."""
