@@ -62,12 +62,19 @@ def options_have_defaults(subject: Any) -> None:
     tried = [{}, subject.options]
     if subject.kind in ("reader", "importer"):  # these need a path: only the example is tried
         tried = [getattr(subject, "settings", {})]
+    if subject.kind == "objective" and not subject.options and _required(subject):
+        raise NotApplicable(f"it needs {', '.join(_required(subject))}: which streams, a config says")
     for options in tried:
         try:
             registry.build_options(subject.kind, subject.part.qualified, options)
         except UserError as error:
             which = "the options it is tried with are" if options else "its defaults are"
             raise Fault(f"{which} refused: {error.message}", "give every option a valid default") from error
+
+
+def _required(subject: Any) -> list[str]:
+    cls = get_registry().options_class(subject.kind, subject.part.qualified)
+    return [f.name for f in describe_dataclass(cls) if f.default is None] if cls is not None else []
 
 
 @check(PART)
