@@ -207,6 +207,7 @@ def test_the_fork_server_outlives_a_group_signal():
     """SIGTERM to the whole process group: the trainer still gets the batches it needs to end well."""
     from multiprocessing.forkserver import _forkserver
 
+    _forkserver._stop()  # another test may have started it without what this package loads into it
     with running(data(scenes(), workers=1), vectors("a", "b")) as train:
         batches = train.batches(0)
         next(batches)
