@@ -8,64 +8,43 @@ a file that is neither implemented nor left out with a reason; 2 for a folder th
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import json
-
 import parity_losses
 import torch
+from parity_report import Line
 
-from anyclip.testing.reference import Case, Difference, Function, cases, compare
+from anyclip.testing.reference import Case, Function, cases, compare
 
-# Kinds of reference files, told by what they hold: (name, whether a file is of the kind, what runs it). A plugin's
-# towers come in by an entry of their own; without one a file is a failure that names the plugin.
+# Folders of reference files of towers, and the plugin that has them. `run(path, data)` of tests/parity_FOLDER.py yields
+# the lines of one file.
 PLUGIN_OF = {"audio": "anyclip-audio", "video": "anyclip-video", "pointcloud": "anyclip-pointcloud"}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the report. differences is empty where nothing could be compared; then `reason` says why."""
-
-    case: str
-    dtype: str
-    differences: Sequence[Difference]
-    status: str
-    reason: str = ""
-
-    @property
-    def worst(self) -> Difference | None:
-        return max(self.differences, key=lambda d: d.share, default=None)
-
-    def __str__(self) -> str:
-        if self.worst is None:
-            return f"{self.case:<44} {self.dtype:<8} {self.status:<5} {self.reason}"
-        numbers = f"largest difference {self.worst.error:.1e} of {self.worst.tolerance:.1e} in {self.worst.name}"
-        return f"{self.case:<44} {self.dtype:<8} {self.status:<5} {numbers} ({len(self.differences)} compared)"
-
-
-Runner = Callable[[Path, dict[str, Any]], Iterator[Line]]
-RUNNERS: list[tuple[Callable[[Path, dict[str, Any]], bool], Runner]] = []  # plugins' towers join here
 
 
 def parity(folder: Path) -> Iterator[Line]:
     """Every line of a folder; a file that holds no cases (texts, measurements) has none."""
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_text())
-        runner = next((run for fits, run in RUNNERS if fits(path, data)), None)
-        if runner is not None:
-            yield from runner(path, data)
+        if folder.name in PLUGIN_OF:
+            yield from tower_lines(folder.name, path, data)
         elif "cases" in data and ("differentiable" in json.dumps(data["cases"][:1])):
             yield from loss_lines(folder, path.stem)
-        elif "weights" in data or "state_dict" in data or folder.name in PLUGIN_OF:
-            plugin = PLUGIN_OF.get(folder.name, "of its modality")
-            yield Line(path.stem, "", (), "FAIL", f"not implemented yet: plugin {plugin}")
+
+
+def tower_lines(modality: str, path: Path, data: dict[str, Any]) -> Iterator[Line]:
+    """A file that lists tensors must be run or left out; the plugin must be installed."""
+    if importlib.util.find_spec(f"parity_{modality}") is None:
+        yield Line(path.stem, "", (), "FAIL", f"not implemented: plugin {PLUGIN_OF[modality]}")
+        return
+    yield from importlib.import_module(f"parity_{modality}").run(path, data)
 
 
 def loss_lines(folder: Path, objective: str) -> Iterator[Line]:

@@ -122,7 +122,7 @@ def test_an_unknown_objective_and_a_tower_fail_by_name(folder: Path, capsys):
     assert parity.main([str(folder), str(tower)]) == 1
     out = capsys.readouterr().out
     assert "not implemented, and not left out with a reason" in out
-    assert "not implemented yet: plugin anyclip-audio" in out
+    assert "not implemented: plugin anyclip-audio" in out
 
 
 def test_nothing_to_compare_is_no_success(tmp_path: Path, capsys):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from anyclip.errors import CheckpointError, UserError
+from anyclip.errors import UserError
 from anyclip.towers import Encoding, Tower
+from anyclip.towers.wrapping import grouped_by_block, read_assets, recorded, write_assets
 from anyclip_audio.front import Front, log_spectrogram
 from anyclip_audio.options import AudioOptions
 from anyclip_audio.processor import AudioProcessor
@@ -57,7 +57,7 @@ class AudioTower(Tower):
     @classmethod
     def from_options(cls, options, *, refs=None, assets=None, load_weights=True):
         """Build from the options, or from the architecture that a run saved, without hub or weight files."""
-        saved = read_assets(assets, cls.library)
+        saved = read_assets(assets, _ASSET, cls.library, architecture=dict, front=Front.of)
         return cls(cls.build(options, saved, load_weights and saved is None), options)
 
     @classmethod
@@ -80,7 +80,7 @@ class AudioTower(Tower):
         if self.processor.front.n_fft and self.processor.in_model:
             x = log_spectrogram(x, self.processor.front)[:, None]
         x = x.to(next(self.model.parameters()).dtype)
-        with self._tapping(layers) as tapped:
+        with recorded(self.model, self.blocks, layers, self.modality) as tapped:
             pooled, tokens = self.encode(x, inputs.get("longer"))
         found = {depth: self.as_tokens(tapped[depth]) for depth in layers}
         if present is not None:
@@ -97,36 +97,15 @@ class AudioTower(Tower):
         x = x[0] if isinstance(x, (tuple, list)) else x
         return x.flatten(2).transpose(1, 2) if x.ndim == 4 else x
 
-    @contextlib.contextmanager
-    def _tapping(self, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
-        tapped: dict[int, Any] = {}
-        handles = []
-        try:
-            for depth in layers:
-                if not -len(self.blocks) <= depth < len(self.blocks):
-                    raise UserError(f"layer {depth} is asked, but this audio tower has {len(self.blocks)} blocks.")
-                module = self.model.get_submodule(self.blocks[depth])
-                handles.append(module.register_forward_hook(_Tap(tapped, depth)))
-            yield tapped
-        finally:
-            for handle in handles:
-                handle.remove()
-
     def layer_groups(self) -> list[list[str]]:
         """[everything before the first block], [block], ..., [norm and projection at the end]."""
-        blocks = [f"model.{name}" for name in self.blocks]
-        stem, tail = [], []
-        for name, _ in self.named_parameters():
-            if not any(name.startswith(f"{block}.") for block in blocks):
-                ends = any(name.startswith(f"model.{end}.") for end in self._tail)
-                (tail if ends else stem).append(name)
-        return [group for group in (stem, *([block] for block in blocks), tail) if group]
+        ends = "|".join(re.escape(f"model.{end}.") for end in self._tail) or "$^"
+        return grouped_by_block(self, [f"model.{name}" for name in self.blocks], tail=ends, in_order=False)
 
     def save_assets(self, folder: Path) -> None:
         """One JSON file: the architecture and the input that the model declares."""
         saved = {"library": self.library, "architecture": self._architecture, "front": self._declared}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _ASSET).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_assets(folder, _ASSET, saved)
 
 
 def _mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
@@ -134,27 +113,3 @@ def _mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
     sums = pooled.new_zeros(len(present), pooled.shape[1])
     rows = present.nonzero()[:, 0]
     return sums.index_add(0, rows, pooled) / present.sum(dim=1, keepdim=True).to(pooled.dtype)
-
-
-class _Tap:
-    """Forward hook that keeps a block's output."""
-
-    def __init__(self, tapped: dict[int, Any], depth: int):
-        self.tapped, self.depth = tapped, depth
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.tapped[self.depth] = output
-
-
-def read_assets(folder: Path | None, library: str) -> dict[str, Any] | None:
-    """What `save_assets` wrote, or None when there is no such file. Raises CheckpointError for a damaged one."""
-    if folder is None or not (Path(folder) / _ASSET).is_file():
-        return None
-    path = Path(folder) / _ASSET
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["library"] != library:
-            raise CheckpointError(f"holds a {saved['library']} tower, the config asks for {library}.", where=str(path))
-        return {"architecture": dict(saved["architecture"]), "front": Front.of(saved["front"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"is damaged: {error!r}", where=str(path)) from error

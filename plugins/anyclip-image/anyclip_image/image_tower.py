@@ -7,8 +7,6 @@ Each subclass wraps a library's model, whole and unchanged, under the attribute 
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from anyclip.errors import CheckpointError, UserError
+from anyclip.errors import UserError
 from anyclip.towers import Encoding, Tower
+from anyclip.towers.wrapping import grouped_by_block, read_assets, recorded, write_assets
 from anyclip_image.options import ImageOptions
 from anyclip_image.processor import ImageProcessor, Preprocess
 from anyclip_image.tokens import KeepTokens, PatchDrop, to_tokens
@@ -71,7 +70,7 @@ class ImageTower(Tower):
     @classmethod
     def from_options(cls, options, *, refs=None, assets=None, load_weights=True):
         """Build from the options, or from the architecture that a run saved, without hub or weight files."""
-        saved = read_assets(assets, cls.library)
+        saved = read_assets(assets, _ASSET, cls.library, architecture=dict, preprocess=Preprocess.of)
         return cls(cls.build(options, saved, load_weights and saved is None), options)
 
     @classmethod
@@ -91,7 +90,7 @@ class ImageTower(Tower):
         """
         pixels = inputs["pixels"] if isinstance(inputs, dict) else inputs
         pixels = pixels.to(next(self.model.parameters()).dtype)
-        with self._dropping(mask), self._tapping(layers) as tapped:
+        with self._dropping(mask), recorded(self.model, self.blocks, layers, self.modality) as tapped:
             pooled, tokens = self.encode(pixels)
         found = {depth: self.as_tokens(tapped[depth]) for depth in layers}
         if tokens is None or tokens.shape[-1] != pooled.shape[-1]:
@@ -123,21 +122,6 @@ class ImageTower(Tower):
         finally:
             handle.remove()
 
-    @contextlib.contextmanager
-    def _tapping(self, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
-        tapped: dict[int, Any] = {}
-        handles = []
-        try:
-            for depth in layers:
-                if not -len(self.blocks) <= depth < len(self.blocks):
-                    raise UserError(f"layer {depth} is asked, but this image tower has {len(self.blocks)} blocks.")
-                module = self.model.get_submodule(self.blocks[depth])
-                handles.append(module.register_forward_hook(_Tap(tapped, depth)))
-            yield tapped
-        finally:
-            for handle in handles:
-                handle.remove()
-
     def add_patch_dropout(self, rate: float) -> None:
         """Random token dropping in training, for libraries without their own. Raises UserError where it cannot work."""
         if not rate:
@@ -149,50 +133,12 @@ class ImageTower(Tower):
 
     def layer_groups(self) -> list[list[str]]:
         """[everything before the first block], [block], ..., [norm, pooling and projection at the end]."""
-        blocks = [f"model.{name}" for name in self.blocks]
-        names = [name for name, _ in self.named_parameters()]
-        owner = [next((b for b in blocks if n == b or n.startswith(f"{b}.")), None) for n in names]
-        inside = [i for i, block in enumerate(owner) if block]
-        if not inside:
-            return []
-        stem, tail = [], []
-        for i, name in enumerate(names):
-            if owner[i] is None:
-                behind = i > inside[-1] or re.match(self._tail, name.removeprefix("model."))
-                (tail if behind else stem).append(name)
-        used = [[block] for block in blocks if block in owner]
-        return [group for group in (stem, *used, tail) if group]
+        return grouped_by_block(self, [f"model.{name}" for name in self.blocks], tail=rf"model\.({self._tail})")
 
     def save_assets(self, folder: Path) -> None:
         """One JSON file: the architecture and the preprocessing that the model declares."""
         saved = {"library": self.library, "architecture": self._architecture, "preprocess": self._declared}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _ASSET).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-class _Tap:
-    """Forward hook that keeps a block's output."""
-
-    def __init__(self, tapped: dict[int, Any], depth: int):
-        self.tapped, self.depth = tapped, depth
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.tapped[self.depth] = output
-
-
-def read_assets(folder: Path | None, library: str) -> dict[str, Any] | None:
-    """What `save_assets` wrote, or None when there is no such file. Raises CheckpointError for a damaged one."""
-    if folder is None or not (Path(folder) / _ASSET).is_file():
-        return None
-    path = Path(folder) / _ASSET
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["library"] != library:
-            raise CheckpointError(f"holds a {saved['library']} tower, the config asks for {library}.", where=str(path))
-        saved["preprocess"] = Preprocess.of(saved["preprocess"])
-        return {"architecture": dict(saved["architecture"]), "preprocess": saved["preprocess"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"is damaged: {error!r}", where=str(path)) from error
+        write_assets(folder, _ASSET, saved)
 
 
 def no_patch_dropout(library: str) -> UserError:
