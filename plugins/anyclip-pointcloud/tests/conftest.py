@@ -1,0 +1,52 @@
+"""Shared by the tests of the point-cloud plugin. Nothing here reaches a hub."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+BROKEN = SHARED / "data" / "broken"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def broken() -> Path:
+    """The shared folder of odd and broken inputs."""
+    if not BROKEN.is_dir():
+        pytest.skip(f"the shared test data is not there: {BROKEN}")
+    return BROKEN
+
+
+def expected_points() -> list[dict]:
+    path = BROKEN / "expected.jsonl"
+    if not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if row["kind"] == "points"]
+
+
+def cloud(n: int = 200, seed: int = 0, columns: int = 3) -> np.ndarray:
+    """Points on an ellipsoid, float32 [n, 3]; with 6 columns colours in 0..1 follow."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    points = rng.standard_normal((n, 3))
+    points *= np.array([1.0, 0.6, 0.3]) / np.linalg.norm(points, axis=1, keepdims=True)
+    if columns == 6:
+        points = np.concatenate([points, rng.random((n, 3))], axis=1)
+    return points.astype(np.float32)
