@@ -167,6 +167,7 @@ class ModalitySpec(Spec):
     preview: `module:function(value) -> str`; self-contained HTML for reports.
     synthetic: `module:function(scene, rng, **options) -> value`; renders a synthetic scene (see readers.scenes).
     prompts: zero-shot templates with `{}` for the class name; meaningful for modalities that name classes.
+    backends: importable modules that can decode it, the preferred first; `anyclip plugins` says which are installed.
     """
 
     kind: ClassVar[str] = "modality"
@@ -178,6 +179,7 @@ class ModalitySpec(Spec):
     preview: str | None = None
     synthetic: str | None = None
     prompts: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import click
 
 from anyclip.cli.output import print_table
 from anyclip.registry import Part, PluginRow, get_registry
-from anyclip.registry.registry import missing_modules
-from anyclip.specs import SPEC_TYPES
+from anyclip.registry.registry import installed_backends, missing_modules
+from anyclip.specs import SPEC_TYPES, ModalitySpec
 
 PLURALS = {"modality": "modalities", "similarity": "similarities", "loss": "losses"}
 
@@ -79,10 +79,16 @@ def _print_parts(parts: list[Part]) -> None:
         spec = part.spec
         missing = missing_modules(spec)
         note = f" (needs {', '.join(missing)}: pip install {' '.join(missing)})" if missing else ""
+        if isinstance(spec, ModalitySpec) and spec.backends:
+            note += f" (decoded by {', '.join(_backend(*pair) for pair in installed_backends(spec).items())})"
         name = part.qualified if (spec.kind, spec.name) in clashing else spec.name
         rows.append((spec.kind, name, part.distribution, spec.summary + note))
     click.echo()
     print_table(("Kind", "Name", "Package", "Summary"), rows)
+
+
+def _backend(name: str, installed: bool) -> str:
+    return name if installed else f"{name}: not installed"
 
 
 def _print_check(problems: dict[str, list[str]]) -> None:
@@ -104,4 +110,6 @@ def _part_json(part: Part, problems: dict[str, list[str]]) -> dict[str, Any]:
     label = f"{part.spec.kind} {part.qualified}"
     found = {"kind": part.spec.kind, "qualified": part.qualified, **asdict(part.spec)}
     found["missing"] = missing_modules(part.spec)
+    if isinstance(part.spec, ModalitySpec):
+        found["backends"] = installed_backends(part.spec)
     return {**found, "problems": problems[label]} if label in problems else found

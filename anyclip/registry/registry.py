@@ -155,6 +155,11 @@ def missing_modules(spec: Spec) -> list[str]:
     return [module for module in spec.requires if find_spec(module.partition(".")[0]) is None]
 
 
+def installed_backends(spec: ModalitySpec) -> dict[str, bool]:
+    """Decoder of a modality -> whether it is installed (nothing is imported)."""
+    return {module: find_spec(module.partition(".")[0]) is not None for module in spec.backends}
+
+
 def resolve(target: str, *, owner: Part | None = None) -> Any:
     """Import `module:Attribute`. Raises PluginError when it is not there."""
     module_name, _, attribute = target.partition(":")

@@ -8,7 +8,7 @@ import pytest
 
 from anyclip.errors import PluginError
 from anyclip.registry import Part, PluginRow, Registry, get_registry, use_registry
-from anyclip.registry.registry import resolve
+from anyclip.registry.registry import installed_backends, resolve
 from anyclip.specs import LossSpec, ModalitySpec, TowerSpec
 
 
@@ -129,3 +129,8 @@ def test_registry_can_be_replaced():
     with use_registry(MINE):
         assert get_registry() is MINE
     assert get_registry() is not MINE
+
+
+def test_decoders_of_a_modality_that_are_installed():
+    spec = ModalitySpec(name="sound", summary="", backends=("json", "no_such_decoder.sub"))
+    assert installed_backends(spec) == {"json": True, "no_such_decoder.sub": False}

@@ -46,6 +46,7 @@ def anyclip_modalities():
         preview="anyclip_audio.preview:preview",
         synthetic="anyclip_audio.synthetic:render",
         prompts=PROMPTS,
+        backends=("soundfile", "torchcodec", "librosa"),
         summary="Sounds: files, bytes, (array, rate)",
     )
 

@@ -140,3 +140,8 @@ def test_the_readme_example_runs(capsys):
     example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out == "torch.Size([1, 1, 67, 64]) torch.Size([1, 64])\n"
+
+
+def test_the_decoders_are_shown():
+    shown = subprocess.run([sys.executable, "-m", "anyclip", "plugins", "modalities"], capture_output=True, text=True)
+    assert re.search(r"audio .*\(decoded by soundfile, torchcodec(: not installed)?, librosa", shown.stdout)
