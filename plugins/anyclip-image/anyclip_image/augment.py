@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from anyclip_image.options import ImageOptions
+from anyclip_image.options import PixelOptions
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ PRESETS = {
 }
 
 
-def augment_from(options: ImageOptions) -> Augment:
+def augment_from(options: PixelOptions) -> Augment:
     """The preset with the fields that the options change."""
     changed = {}
     for name in ("crop_scale", "crop_ratio", "flip", "jitter", "jitter_prob", "grayscale"):

@@ -12,8 +12,8 @@ Share = Annotated[float, Ge(0), Le(1)]
 
 
 @dataclass(kw_only=True)
-class ImageOptions:
-    """What every image tower understands: preprocessing and augmentation."""
+class PixelOptions:
+    """What is done to decoded pixels, of pictures and of frames: resizing, normalisation, augmentation."""
 
     image_size: Positive | list[Positive] | None = None
     """Pixels of the square that the model sees, or [height, width]. Default: the model's own."""
@@ -43,15 +43,8 @@ class ImageOptions:
     """Probability that colours are jittered."""
     grayscale: Share | None = None
     """Probability that colours are removed."""
-    backend: Literal["auto", "pil", "torchvision"] = "auto"
-    """`auto`, `torchvision`: plain RGB JPEGs by torchvision, everything resized by torch; within 1 of 255 of `pil`,
-    which is bit-equal to torchvision's transforms on PIL images. `torchvision` fails where its decoder is missing."""
-    draft: bool = False
-    """Decode a JPEG of more than eight times the size at 1/2, 1/4 or 1/8 scale: faster, not quite the same pixels."""
     max_pixels: Annotated[int, Gt(0), Le(178_956_970)] = 2**26
     """Larger images are refused before any pixel is decoded."""
-    patch_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Share of patch tokens dropped at random in training (FLIP); only for transformers."""
 
     def __post_init__(self):
         if isinstance(self.image_size, list) and len(self.image_size) != 2:
@@ -73,6 +66,19 @@ class ImageOptions:
     def deterministic(self) -> bool:
         """Whether training samples are those of evaluation."""
         return self.augment == "none" and not (self.crop_scale or self.flip or self.jitter or self.grayscale)
+
+
+@dataclass(kw_only=True)
+class ImageOptions(PixelOptions):
+    """What every image tower understands: preprocessing and augmentation."""
+
+    backend: Literal["auto", "pil", "torchvision"] = "auto"
+    """`auto`, `torchvision`: plain RGB JPEGs by torchvision, everything resized by torch; within 1 of 255 of `pil`,
+    which is bit-equal to torchvision's transforms on PIL images. `torchvision` fails where its decoder is missing."""
+    draft: bool = False
+    """Decode a JPEG of more than eight times the size at 1/2, 1/4 or 1/8 scale: faster, not quite the same pixels."""
+    patch_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of patch tokens dropped at random in training (FLIP); only for transformers."""
 
 
 @dataclass(kw_only=True)
