@@ -12,7 +12,7 @@ from anyclip.config.normalize import projection
 from anyclip.config.schema import TowerConfig
 from anyclip.config.source import Key
 from anyclip.errors import did_you_mean
-from anyclip.specs import TowerRef
+from anyclip.specs import TowerPart, TowerRef
 
 _STREAM = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _OWNED = ("options", "init", "freeze", "checkpointing", "cache")  # settings of a tower that a `ref` shares
@@ -32,6 +32,7 @@ def check_model(checking: Checking) -> dict[str, set[str]]:
         _check_settings(checking, tower, key)
         _check_cache(checking, tower, built, key)
         found = [] if built is None else _tower_refs(built, (*key, "options"))
+        _check_parts(checking, built, (*key, "options"))
         if tower.ref is not None:
             found.append(((*key, "ref"), tower.ref))
         for ref_key, ref in found:
@@ -95,12 +96,15 @@ def _check_settings(checking: Checking, tower: TowerConfig, key: Key) -> None:
             checking.idle((*key, setting), f"share_projection takes the projection of {tower.ref}.")
         return
     layer, layer_key = projection(tower.projection), (*key, "projection")
-    if layer.name != "mlp":
-        for setting in ("hidden", "dropout"):
-            if getattr(layer, setting):
-                checking.idle((*layer_key, setting), f"a projection {layer.name} has none; mlp has.")
+    for setting, owners in (("hidden", ["mlp"]), ("activation", ["mlp"]), ("dropout", ["mlp", "residual"])):
+        given = getattr(layer, setting) not in (None, 0.0, "gelu")
+        if given and layer.name not in owners:
+            others = f"{' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} one"
+            checking.idle((*layer_key, setting), f"a projection {layer.name} has none; {others}.")
     if layer.name == "identity":
         checking.idle((*layer_key, "bias"), "a projection identity has no parameters.")
+        if layer.normalize_inputs:
+            checking.idle((*layer_key, "normalize_inputs"), "a projection identity passes vectors on as they are.")
         checking.idle((*key, "freeze_projection"), "a projection identity has no parameters.", layer_key)
 
 
@@ -122,9 +126,10 @@ def _is_frozen(tower: TowerConfig) -> bool:
 
 
 def _tower_refs(options: Any, key: Key) -> list[tuple[Key, str]]:
-    """Every TowerRef inside built options, with its key."""
-    if isinstance(options, TowerRef):
-        return [((*key, "ref"), options.ref)]
+    """Every reference to a stream's tower inside built options, with its key."""
+    if isinstance(options, (TowerRef, TowerPart)):
+        inner = _tower_refs(options.options, (*key, "options")) if isinstance(options, TowerPart) else []
+        return inner if options.ref is None else [((*key, "ref"), options.ref)]
     if is_dataclass(options) and not isinstance(options, type):
         return [found for f in fields(options) for found in _tower_refs(getattr(options, f.name), (*key, f.name))]
     if isinstance(options, Mapping):
@@ -132,6 +137,18 @@ def _tower_refs(options: Any, key: Key) -> list[tuple[Key, str]]:
     if isinstance(options, (list, tuple)):
         return [found for i, v in enumerate(options) for found in _tower_refs(v, (*key, i))]
     return []
+
+
+def _check_parts(checking: Checking, options: Any, key: Key) -> None:
+    """Check the name and options of every TowerPart inside built options."""
+    if isinstance(options, TowerPart):
+        if options.name is None:
+            return
+        inner = checking.part("tower", options.name, options.options, (*key, "name"), (*key, "options"))
+        _check_parts(checking, inner, (*key, "options"))
+    elif is_dataclass(options) and not isinstance(options, type):
+        for f in fields(options):
+            _check_parts(checking, getattr(options, f.name), (*key, f.name))
 
 
 def _check_cycles(checking: Checking, links: Mapping[str, set[str]]) -> None:

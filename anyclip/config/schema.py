@@ -25,14 +25,19 @@ class Named:
 class ProjectionConfig:
     """The layer from a tower's width to the joint width."""
 
-    name: Literal["linear", "mlp", "identity"] = "linear"
-    """`identity` needs a tower of the joint width."""
+    name: Literal["linear", "mlp", "residual", "identity"] = "linear"
+    """`identity` needs a tower of the joint width. `residual`: a linear layer, a second one on its GELU added to it,
+    LayerNorm (MS-CLAP)."""
     hidden: Positive | None = None
     """Hidden width of `mlp`; default: the joint width."""
+    activation: Literal["gelu", "relu"] = "gelu"
+    """Between the layers of `mlp`."""
+    normalize_inputs: bool = False
+    """Give the projection unit vectors."""
     bias: bool = False
-    """Bias of the last layer."""
+    """Bias of the last layer; of both layers of `residual`."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Dropout before the last layer of `mlp`."""
+    """Dropout before the last layer of `mlp`, after that of `residual`."""
 
 
 @dataclass(kw_only=True)
@@ -45,7 +50,7 @@ class TowerConfig:
     """Another stream whose tower is shared; instead of `name`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the tower; `anyclip options NAME` lists them."""
-    projection: ProjectionConfig | Literal["linear", "mlp", "identity"] = "linear"
+    projection: ProjectionConfig | Literal["linear", "mlp", "residual", "identity"] = "linear"
     """The layer to the joint width; a name alone, or its settings."""
     share_projection: bool = False
     """With `ref`: use the other stream's projection too."""

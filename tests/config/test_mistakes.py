@@ -45,7 +45,7 @@ MISTAKES = [
     (
         "projection: mlp",
         "projection: 3",
-        "run.yaml:4: model.towers.a.projection: must be a mapping, linear, mlp or identity, not 3.",
+        "run.yaml:4: model.towers.a.projection: must be a mapping, linear, mlp, residual or identity, not 3.",
     ),
     (SOURCE, "{nam: synthetic}", "run.yaml:11: data.train.0.nam: unknown key. Did you mean name?"),
     (SOURCE, "{options: {size: 64}}", "run.yaml:11: data.train.0.name: is required."),
@@ -170,12 +170,12 @@ MISTAKES = [
     (
         B,
         "b: {name: toy/mlp, projection: {hidden: 3}}",
-        "run.yaml:5: model.towers.b.projection.hidden: does nothing: a projection linear has none; mlp has.",
+        "run.yaml:5: model.towers.b.projection.hidden: does nothing: a projection linear has none; mlp has one.",
     ),
     (
         B,
         "b: {name: toy/mlp, projection: {dropout: 0.1}}",
-        "run.yaml:5: model.towers.b.projection.dropout: does nothing: a projection linear has none; mlp has.",
+        "run.yaml:5: model.towers.b.projection.dropout: does nothing: a projection linear has none; mlp and residual have one.",
     ),
     (
         B,
