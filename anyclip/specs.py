@@ -189,6 +189,22 @@ class TowerRef:
     ref: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TowerPart:
+    """An option whose value is a tower inside another: another stream's, `frame: {ref: image}`, or one of its own,
+    `frame: {name: image/timm, options: {...}}`."""
+
+    ref: str | None = None
+    name: str | None = None
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if (self.ref is None) == (self.name is None):
+            raise ValueError("a tower inside another has a `ref` to a stream or a `name` of its own, one of them")
+        if self.ref is not None and self.options:
+            raise ValueError("a `ref` takes no `options`: they belong to the other stream's tower")
+
+
 SPEC_TYPES: dict[str, type[Spec]] = {
     cls.kind: cls
     for cls in (

@@ -68,12 +68,13 @@ def writer(tmp_path: Path) -> Writer:
 
 OPTIONS = """\
 from dataclasses import dataclass, field
-from anyclip.specs import TowerRef
+from anyclip.specs import TowerPart, TowerRef
 
 @dataclass(kw_only=True)
 class Joined:
     frame: TowerRef | None = None
     more: dict[str, TowerRef] = field(default_factory=dict)
+    inner: TowerPart | None = None
 
 @dataclass(kw_only=True)
 class Probe:

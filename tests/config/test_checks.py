@@ -71,6 +71,26 @@ def test_towers_used_through_others_are_used(writer, more_parts):
     assert not writer.report((B, towers + "    c: {ref: d}\n    d: toy/mlp\n    e: toy/mlp"))
 
 
+def test_a_tower_inside_a_tower_is_checked(writer, more_parts):
+    def report(inner: str, more: str = "") -> list[str]:
+        found = writer.report((B, f"b: {{name: toy/joined, options: {{inner: {inner}}}}}{more}"))
+        return [line.removeprefix("run.yaml:5: model.towers.b.options.inner") for line in found]
+
+    assert not report("{name: toy/mlp, options: {size: 4}}")
+    assert not report("{ref: c}", "\n    c: toy/mlp")
+    assert report("{ref: x}") == [".ref: no stream 'x'. Streams: a."]
+    assert report("{name: toy/mpl}")[0].startswith(".name: unknown tower 'toy/mpl'. Did you mean toy/mlp?")
+    assert report("{name: toy/mlp, options: {widht: 3}}") == [
+        ".options.widht: unknown option of toy/mlp. Did you mean width?"
+    ]
+    deep = "{name: toy/joined, options: {inner: {name: toy/mlp, options: {size: 0}}}}"
+    assert report(deep)[0].startswith(".options.inner.options.size: must be")
+    assert report("{name: toy/mlp, ref: c}", "\n    c: toy/mlp")[0].startswith(
+        ".ref: a tower inside another has a `ref`"
+    )
+    assert report("{ref: c, options: {size: 4}}", "\n    c: toy/mlp")[0].startswith(".ref: a `ref` takes no `options`")
+
+
 def test_everything_frozen(writer):
     still = "freeze: true, projection: identity}"
     found = writer.report(("projection: mlp}", still), (B, "b: {ref: a, share_projection: true}"))

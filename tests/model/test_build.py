@@ -9,20 +9,20 @@ import pytest
 import torch
 
 from anyclip.config.schema import ModelConfig, TowerConfig
-from anyclip.errors import CheckpointError, UserError
+from anyclip.errors import CheckpointError, ConfigError, UserError
 from anyclip.model import JointModel, build_model, load_tower_state
 from anyclip.registry import PluginRow, Registry, get_registry, use_registry
 from anyclip.registry.registry import Part
-from anyclip.specs import TowerRef, TowerSpec
+from anyclip.specs import TowerPart, TowerSpec
 from anyclip.testing.toy import ToyProcessor
-from anyclip.towers import Encoding, Tower
+from anyclip.towers import Encoding, Tower, create_inner_tower, create_tower
 
 TOY = {"name": "toy/mlp", "options": {"size": 4, "width": 6}}
 
 
 @dataclass(kw_only=True)
 class FramesOptions:
-    frame: TowerRef
+    frame: TowerPart
     """The tower of one frame."""
 
 
@@ -36,7 +36,8 @@ class Frames(Tower):
 
     @classmethod
     def from_options(cls, options, *, refs=None, assets=None, load_weights=True):
-        return cls(refs[options.frame.ref])
+        settings = {"refs": refs, "assets": assets, "load_weights": load_weights}
+        return cls(create_inner_tower(options.frame, at="frame", **settings))
 
     def forward(self, inputs, *, mask=None, layers=()):
         return Encoding(self.mix(sum(self.frame(x).pooled for x in inputs.chunk(2, dim=1))))
@@ -109,6 +110,17 @@ def test_a_tower_inside_another(registry_with_frames):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     with pytest.raises(RuntimeError, match="Missing key"):
         model.load_state_dict({n: v for n, v in state.items() if "towers.a.head" not in n})
+
+
+def test_a_tower_of_its_own_inside_another(registry_with_frames, tmp_path):
+    model = build(v={"name": "toy/frames", "options": {"frame": TOY}}, a=TOY)
+    assert model.tower("v").frame is not model.tower("a")
+    assert any(name.startswith("towers.v.frame") for name in model.state_dict())
+    with pytest.raises(UserError, match=r"frame: there is no stream 'b'. Streams: a."):
+        create_tower("toy/frames", refs={"a": model.tower("a")}, frame={"ref": "b"})
+    for bad in ({}, {"ref": "a", "name": "toy/mlp"}, {"ref": "a", "options": {"size": 4}}):
+        with pytest.raises(ConfigError, match="`ref`"):
+            create_tower("toy/frames", refs={"a": model.tower("a")}, frame=bad)
 
 
 def test_wrong_references(registry_with_frames):
