@@ -7,9 +7,11 @@ published variant where the tensors do not tell, `options` the validated options
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,3 +133,34 @@ def prefixed(state: Mapping[str, Tensor], old: str, new: str, *, drop: Iterable[
         for name, tensor in state.items()
         if name.startswith(old) and not (drop and name.endswith(drop))
     }
+
+
+def folder_of(source: Path | None) -> Path | None:
+    """The folder of a checkpoint, where its config and tokenizer may lie."""
+    if source is None:
+        return None
+    return source if source.is_dir() else source.parent
+
+
+def read_json(source: Path | None, name: str) -> dict[str, Any]:
+    """A JSON file beside the weights; {} when it is not there."""
+    folder = folder_of(source)
+    if folder is None or not (folder / name).is_file():
+        return {}
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"is no valid JSON: {error}.", where=str(folder / name)) from error
+
+
+@contextmanager
+def reading_layout(layout: str, *, where: str) -> Iterator[None]:
+    """Inside the block, a tensor that is looked up and not there means that the file is of another layout."""
+    try:
+        yield
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(
+            f"is not the layout of {layout}: it lacks or misshapes {error}.",
+            where=where,
+            next="anyclip plugins",
+        ) from error

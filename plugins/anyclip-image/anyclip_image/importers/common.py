@@ -1,10 +1,8 @@
-"""What the importers share: the config of an image-text model, tokenizers beside the weights."""
+"""What the importers share: the config of an image-text model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -30,38 +28,3 @@ def two_towers(
         edge["bias"] = {"init": state["logit_bias"].double().reshape(()).item()}
     towers = {"image": {**image, "projection": "identity"}, "text": {**text, "projection": "identity"}}
     return {"model": {"dim": dim, "towers": towers}, "objectives": [edge]}
-
-
-def folder_of(source: Path | None) -> Path | None:
-    """The folder of a checkpoint, where its config and tokenizer may lie."""
-    if source is None:
-        return None
-    return source if source.is_dir() else source.parent
-
-
-def read_json(source: Path | None, name: str) -> dict[str, Any]:
-    """A JSON file beside the weights; {} when it is not there."""
-    folder = folder_of(source)
-    if folder is None or not (folder / name).is_file():
-        return {}
-    try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"is no valid JSON: {error}.", where=str(folder / name)) from error
-
-
-def tokenizer_beside(source: Path | None) -> str | None:
-    """The folder of the weights when it also holds a tokenizer."""
-    folder = folder_of(source)
-    names = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
-    return str(folder) if folder and any((folder / name).is_file() for name in names) else None
-
-
-def tokenizer_asset(place: str, **settings: Any) -> Callable[[Path], None]:
-    """Writes a tokenizer into the assets of a text tower."""
-    from anyclip_text.tokenizers import create_tokenizer
-
-    def write(folder: Path) -> None:
-        create_tokenizer(place, **settings).save(folder / "tokenizer")
-
-    return write

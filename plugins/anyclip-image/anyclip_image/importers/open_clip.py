@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from anyclip_text.importing import tokenizer_asset, tokenizer_beside
 from torch import Tensor
 
-from anyclip.checkpoint.importing import Imported, prefixed
+from anyclip.checkpoint.importing import Imported, prefixed, read_json
 from anyclip.errors import CheckpointError, did_you_mean
-from anyclip_image.importers.common import SCALES, read_json, tokenizer_asset, tokenizer_beside, two_towers
+from anyclip_image.importers.common import SCALES, two_towers
 
 _NO_WEIGHTS = ("position_ids",)  # buffers that older transformers saved
 _SIGLIP = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}

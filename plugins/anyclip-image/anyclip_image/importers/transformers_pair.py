@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 import transformers
+from anyclip_text.importing import tokenizer_asset, tokenizer_beside
 from torch import Tensor
 
-from anyclip.checkpoint.importing import Imported, prefixed
+from anyclip.checkpoint.importing import Imported, folder_of, prefixed, read_json
 from anyclip.errors import CheckpointError
-from anyclip_image.importers.common import SCALES, folder_of, read_json, tokenizer_asset, tokenizer_beside, two_towers
+from anyclip_image.importers.common import SCALES, two_towers
 from anyclip_image.options import TransformersOptions
 from anyclip_image.transformers_tower import _plain, _preprocess
 
