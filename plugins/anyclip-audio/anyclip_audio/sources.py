@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
-import os
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from anyclip.errors import BadSample, UserError
-from anyclip.readers import Blob
+from anyclip.readers.content import content_of
 from anyclip_audio.containers import what_is_missing
 
 BACKENDS = ("soundfile", "torchcodec", "librosa")
@@ -56,7 +55,7 @@ def open_sound(value: Any, backend: str = "auto") -> SoundSource:
         value = (value["array"], value.get("sampling_rate"))
     if isinstance(value, tuple) and len(value) == 2:
         return ArraySource(*value)
-    file, name = _file_of(value)
+    file, name = content_of(value, "audio", "a sound is a path, bytes or (array, rate)")
     failures = []
     for kind in (backend,) if backend != "auto" else _order(file):
         if not loads(kind):
@@ -120,53 +119,6 @@ def loads(name: str) -> bool:
 
 _TINY_WAV = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 52, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", 16)
 _TINY_WAV += bytes(16)
-
-
-def _file_of(value: Any) -> tuple[str | bytes, str]:
-    """(a local path or the bytes, name)."""
-    if isinstance(value, Blob):
-        data, name = value.data, value.name
-    elif isinstance(value, (bytes, bytearray, memoryview)):
-        data, name = bytes(value), "audio bytes"
-    elif isinstance(value, Mapping) and value.get("bytes") is not None:
-        data, name = bytes(value["bytes"]), str(value.get("path") or "audio bytes")
-    else:
-        value = value.get("path") if isinstance(value, Mapping) else value
-        if not isinstance(value, (str, os.PathLike)):
-            raise BadSample(f"a sound is a path, bytes or (array, rate), not {type(value).__name__}")
-        name = str(os.fspath(value))
-        data = _fetch(name) if "://" in name else None
-        if data is None:
-            _require_file(name)
-            return name, name
-    if not data:
-        raise BadSample(f"{name}: the file is empty")
-    return data, name
-
-
-def _fetch(url: str) -> bytes:
-    import fsspec
-
-    try:
-        with fsspec.open(url, "rb") as file:
-            return file.read()  # type: ignore[attr-defined]
-    except FileNotFoundError:
-        raise BadSample(f"{url}: no such file") from None
-    except (OSError, ValueError, ImportError) as error:
-        raise BadSample(f"{url}: cannot be read: {error}") from error
-
-
-def _require_file(path: str) -> None:
-    try:
-        size = os.stat(path).st_size
-        if os.path.isdir(path):
-            raise BadSample(f"{path}: is a folder")
-    except FileNotFoundError:
-        raise BadSample(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise BadSample(f"{path}: cannot be read: {error}") from error
-    if not size:
-        raise BadSample(f"{path}: the file is empty")
 
 
 def _require_whole(file: str | bytes, name: str) -> None:
