@@ -26,7 +26,7 @@ $(VENV)/.installed: $(MANIFESTS)
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard]"
+	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export]"
 	touch $@
 
 install: $(VENV)/.installed

@@ -11,16 +11,19 @@ from torch import Tensor
 
 from anyclip.api.model import Model
 from anyclip.checkpoint import open_model
+from anyclip.checkpoint.hub import fetch, is_hub
 
 
 def load(path: str | Path, *, device: torch.device | str | None = None) -> Model:
     """Open a run folder (its latest checkpoint), a checkpoint folder or a model folder, in eval mode.
 
+    path: a folder, or `hf://OWNER/NAME` for a model of the hub.
     device: where to run; None: the CPU, `"auto"`: an accelerator when there is one.
     Raises CheckpointError when nothing is there, a file is damaged, or tensors are missing or unexpected.
     """
-    joint, config = open_model(Path(path).expanduser())
-    return Model(joint.to(pick_device(device)), config, path=Path(path).expanduser())
+    folder = fetch(str(path)) if is_hub(path) else Path(path).expanduser()
+    joint, config = open_model(folder)
+    return Model(joint.to(pick_device(device)), config, path=folder)
 
 
 def import_checkpoint(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anyclip.checkpoint.atomic import remove_unfinished, write_text_atomic
+from anyclip.checkpoint.hub import fetch, is_hub
 from anyclip.errors import CheckpointError
 
 STEP_NAME = re.compile(r"step-(\d{8,})")
@@ -92,9 +93,9 @@ class RunFolder:
 def find_weights(path: str | Path) -> tuple[Path, Path]:
     """(folder with config.yaml and assets/, folder with model.safetensors) of a run, a checkpoint or a model folder.
 
-    Raises CheckpointError when `path` is none of the three.
+    path: a folder, or hf://OWNER/NAME. Raises CheckpointError when it is none of the three.
     """
-    path = Path(path)
+    path = fetch(str(path)) if is_hub(path) else Path(path)
     if not path.exists():
         raise CheckpointError("there is no such file or folder.", where=str(path), next="anyclip train CONFIG")
     if (path / "config.yaml").is_file():
