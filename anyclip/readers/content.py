@@ -34,7 +34,7 @@ def open_url(url: str) -> Any:
 def content_of(value: Any, noun: str, wanted: str, *, remote: Callable[[str], Any] = fetch) -> tuple[Any, str]:
     """(a local path, bytes, or what `remote` makes of a URL; the name for messages). Raises BadSample.
 
-    value: path, URL, bytes, `Blob`, or {"bytes": ..., "path": ...}. noun: what bytes without a name are called: `audio`.
+    value: path, URL, bytes, `Blob`, or {"bytes": ..., "path": ...}. noun: what nameless bytes are called: `audio`.
     wanted: `a sound is a path, bytes or (array, rate)`, for another type.
     """
     if isinstance(value, Blob):

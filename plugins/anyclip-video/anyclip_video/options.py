@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Gt
-
 from anyclip_image.options import PixelOptions
 
 Positive = Annotated[int, Gt(0)]
@@ -30,7 +29,7 @@ class VideoOptions(PixelOptions):
     windows: Positive = 1
     """With `dense`: most windows of a long video in evaluation, evenly spread; their encodings are averaged."""
     by: Literal["index", "time"] = "index"
-    """What is evenly spread: frame numbers, as the papers do, or seconds; they differ in files of variable frame rate."""
+    """What is evenly spread: frame numbers, as the papers do, or seconds; not the same at a variable frame rate."""
     short: Literal["repeat", "pad"] = "repeat"
     """Fewer candidates than `frames`: they are repeated evenly, or black frames that the mask excludes follow."""
     backend: Literal["auto", "torchcodec", "decord", "pyav"] = "auto"

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from anyclip_image.processor import choose_pixel_backend
+from anyclip_image.transform import PixelTransform, Preprocess
 from torch import Tensor
 
 from anyclip.processors import Processor
-from anyclip_image.processor import choose_pixel_backend
-from anyclip_image.transform import PixelTransform, Preprocess
-from anyclip_video.decode import Request, read_windows, require_backend
+from anyclip_video.decode import Request, read_windows
 from anyclip_video.options import VideoOptions
 from anyclip_video.sampling import Sampling
+from anyclip_video.sources import require_backend
 
 Sample = dict[str, Tensor]
 
