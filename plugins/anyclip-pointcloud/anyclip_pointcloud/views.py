@@ -34,7 +34,7 @@ VIEW_WEIGHTS: dict[str, tuple[float, ...]] = {
     "scanobjectnn_vit_b16": (0.75, 0.75, 0.75, 0.5, 0.5, 1.0, 0.75, 1.0, 0.25, 0.25),
     "scanobjectnn_vit_b32": (0.75, 0.75, 0.75, 0.5, 0.75, 0.75, 0.5, 1.0, 0.5, 0.75),
 }
-"""Published by PointCLIP V2 for its ten views, by data set and image encoder; its authors searched them on test data."""
+"""Published by PointCLIP V2 for its ten views, by data set and image encoder; searched on test data."""
 
 
 def rotation(angles: Tensor | Sequence[Sequence[float]]) -> Tensor:

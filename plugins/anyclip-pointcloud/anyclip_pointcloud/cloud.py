@@ -1,0 +1,39 @@
+"""What decoding gives: a cloud, with colours and normals where the file has them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class PointWarning(UserWarning):
+    """A cloud that is used although something in it was left out."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """points [N, 3] float32 or float64; colors [N, 3] float32 in 0..1; normals [N, 3] float32. name: for messages."""
+
+    points: np.ndarray
+    colors: np.ndarray | None = None
+    normals: np.ndarray | None = None
+    name: str = "cloud"
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Cloud:
+        """Apply `function` to points, colours and normals: choose rows."""
+        return Cloud(*(None if x is None else function(x) for x in (self.points, self.colors, self.normals)), self.name)  # type: ignore[arg-type]
+
+    def __getitem__(self, rows) -> Cloud:
+        """The cloud of some rows (a slice, indices or a mask)."""
+        return self.map(lambda x: x[rows])
+
+
+def warn(text: str) -> None:
+    """A `PointWarning` at the caller of the library."""
+    warnings.warn(text, PointWarning, stacklevel=4)
