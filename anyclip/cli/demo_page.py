@@ -43,7 +43,7 @@ def build_page(gallery: Gallery) -> Any:
         gr.HTML(heading(gallery))
         with gr.Row():
             with gr.Column(scale=3):
-                text = gr.Textbox(label="A text", placeholder="what to look for", visible=bool(texts), elem_id="text")
+                text = gr.Textbox(label="A text", placeholder="what to look for", visible=bool(texts), elem_id="query")
                 text_stream = gr.Radio(texts, value=texts[0] if texts else None, label="Embed it as")
                 text_stream.visible = len(texts) > 1
             with gr.Column(scale=2):

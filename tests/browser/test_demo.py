@@ -80,7 +80,7 @@ def page(address: str):
 
 def test_text_finds_pictures_and_texts(page):
     assert page.locator("#results .stream").all_inner_texts() == ["image", "text"]
-    page.fill("#text textarea", "a red circle")
+    page.fill("#query textarea", "a red circle")
     page.click("#go")
     page.wait_for_selector("#results .asked q")
     assert page.locator("#results .asked").inner_text().endswith("a red circle")
