@@ -36,13 +36,34 @@ def render(
     shift_x, shift_y, grow = rng.uniform(-jitter, jitter, 3)
     extent = SIZES[factors["size"]] * (1 + grow)
     angle = math.radians(rng.uniform(-turn, turn))
-    back = _tinted(COLOURS[factors["background"]], rng, tint)
-    colour = _tinted(COLOURS[factors["colour"]], rng, tint)
+    back = tinted(COLOURS[factors["background"]], rng, tint)
+    colour = tinted(COLOURS[factors["colour"]], rng, tint)
+    centre = (_inside(x + shift_x, extent), _inside(y + shift_y, extent))
+    pixels = picture(factors["shape"], colour, back, centre, extent, angle, size)
+    return speckled(pixels, rng, noise)
+
+
+def picture(
+    shape: str,
+    colour: np.ndarray,
+    back: np.ndarray,
+    centre: tuple[float, float],
+    extent: float,
+    angle: float,
+    size: int,
+) -> np.ndarray:
+    """float32 [size, size, 3] in 0..255: one shape on a plain background.
+
+    colour, back: RGB in 0..255. centre, extent: x, y and width in shares of the canvas. angle: radians, clockwise.
+    """
     canvas = size * _OVERSAMPLE
-    centre = (_inside(x + shift_x, extent) * canvas, _inside(y + shift_y, extent) * canvas)
-    mask = _mask(factors["shape"], canvas, centre, extent * canvas / 2, angle)
+    mask = _mask(shape, canvas, (centre[0] * canvas, centre[1] * canvas), extent * canvas / 2, angle)
     cover = np.asarray(mask.resize((size, size), Image.Resampling.BOX), dtype=np.float32)[:, :, None] / 255
-    pixels = cover * colour + (1 - cover) * back
+    return cover * colour + (1 - cover) * back
+
+
+def speckled(pixels: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
+    """float 0..255 -> uint8 with noise (standard deviation in 0..1)."""
     if noise:
         pixels = pixels + 255 * noise * rng.standard_normal(pixels.shape, dtype=np.float32)
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
@@ -53,7 +74,8 @@ def _inside(centre: float, extent: float) -> float:
     return min(max(centre, extent / 2), 1 - extent / 2)
 
 
-def _tinted(rgb: tuple[int, int, int], rng: np.random.Generator, tint: float) -> np.ndarray:
+def tinted(rgb: tuple[int, int, int], rng: np.random.Generator, tint: float) -> np.ndarray:
+    """A colour, each part changed by at most `tint` (0..1), float32 [3]."""
     return np.clip(np.asarray(rgb, dtype=np.float32) + 255 * rng.uniform(-tint, tint, 3), 0, 255).astype(np.float32)
 
 
