@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from anyclip_image.synthetic import picture, speckled, tinted
 
 from anyclip.errors import UserError
 from anyclip.readers import Blob
 from anyclip.readers.scenes import COLOURS, MOTIONS, POSITIONS, SIZES
 from anyclip.registry import get_registry
 from anyclip.registry.registry import resolve
-from anyclip_image.synthetic import picture, speckled, tinted
 from anyclip_video.writing import write_video
 
 _DEFAULTS = {"shape": "circle", "colour": "grey", "size": "medium", "position": "centre", "background": "white"}
