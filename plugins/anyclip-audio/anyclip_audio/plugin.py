@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import ModalitySpec, TowerSpec
+from anyclip.specs import ModalitySpec, ReaderSpec, TowerSpec
 
 SUFFIXES = (
     ".wav",
@@ -93,4 +93,21 @@ def anyclip_towers():
             options=f"anyclip_audio.options:{cls}Options",
             summary=summary,
             tiny=_TINY[name],
+        )
+
+
+@hookimpl
+def anyclip_readers():
+    for name, summary in (
+        ("esc50", "The folder of ESC-50: class names, five folds"),
+        ("urbansound8k", "The folder of UrbanSound8K: class names, ten folds"),
+        ("audiocaps", "The tables of AudioCaps over fetched sounds"),
+        ("clotho", "The folder of Clotho: five captions a sound"),
+    ):
+        yield ReaderSpec(
+            name=name,
+            target=f"anyclip_audio.layouts_{name}:{name.capitalize()}Reader",
+            options=f"anyclip_audio.layouts_options:{name.capitalize()}Options",
+            summary=summary,
+            example=f"anyclip_audio.layouts_examples:{name}",
         )
