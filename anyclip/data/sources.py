@@ -179,7 +179,11 @@ class Source:
         return None if raw is None else check_field(raw)
 
     def _located(self, value: Any, text: bool) -> Any:
-        return self.reader.locate(value) if isinstance(value, str) and not text else value
+        if text:
+            return value
+        if isinstance(value, Mapping) and isinstance(value.get("path"), str) and value.get("bytes") is None:
+            return {**value, "path": self.reader.locate(value["path"])}  # a part of a file
+        return self.reader.locate(value) if isinstance(value, str) else value
 
     def _cell(self, row: int, column: str, *, modality: str | None) -> Any:
         """A raw cell. A row is read once for all its streams, unless the reader makes single values."""
@@ -203,5 +207,6 @@ def source_name(config: SourceConfig) -> str:
 
 
 def _with_name(reason: str, value: Any) -> str:
+    value = value.get("path") if isinstance(value, Mapping) else value
     name = value if isinstance(value, str) else value.name if isinstance(value, Blob) else None
     return reason if name is None or name in reason else f"{name}: {reason}"

@@ -99,6 +99,12 @@ def test_paths_are_located_and_named_and_captions_are_not(table, tmp_path):
     assert source.value(0, "y") == str(tmp_path / "raise os")
 
 
+def test_the_path_of_a_part_of_a_file_is_located(table, tmp_path):
+    part = {"path": "film.bin", "start": 1.5, "end": 4}
+    source = Source(table([{"x": part}]), streams={"x": StreamInfo(FaultyProcessor(), "file")})
+    assert source.value(0, "x") == {"path": str(tmp_path / "film.bin"), "start": 1.5, "end": 4}
+
+
 def test_unforeseen_errors_keep_type_message_and_line(table):
     source = Source(table([{"x": "raise type"}, {"x": "raise os"}]), streams=words("x"))
     assert reason(source, 0).startswith("TypeError: as ordered (")
