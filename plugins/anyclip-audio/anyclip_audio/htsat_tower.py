@@ -5,6 +5,7 @@ HTS-AT: Chen et al., ICASSP 2022. CLAP and its fusion: Wu et al., ICASSP 2023, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +58,7 @@ class HtsatTower(AudioTower):
         core = "audio_model.audio_encoder" if options.output == "projected" else "audio_encoder"
         return Built(
             model=model,
-            architecture=_plain(config),
+            architecture=plain(config),
             front=front,
             width=config.projection_dim if options.output == "projected" else config.hidden_size,
             blocks=[f"{core}.layers.{i}" for i in range(len(config.depths))],
@@ -123,17 +124,15 @@ def _declared(front: Front, folder: str) -> Front:
         found, _ = FeatureExtractionMixin.get_feature_extractor_dict(folder)
     except (OSError, ValueError):
         return front  # a folder without one is usual for models saved after training
-    return replace(
-        front,
-        sample_rate=int(found.get("sampling_rate", front.sample_rate)),
-        seconds=float(found.get("max_length_s", front.seconds)),
-        short=found.get("padding", front.short),
-        n_fft=int(found.get("fft_window_size", front.n_fft)),
-        win_length=int(found.get("fft_window_size", front.win_length)),
-        hop=int(found.get("hop_length", front.hop)),
-        fmin=float(found.get("frequency_min", front.fmin)),
-        fmax=float(found.get("frequency_max", front.fmax)),
-    )
+    return front.with_options(HtsatOptions(**declared_input(found)))
+
+
+def declared_input(extractor: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of `audio/htsat` from what transformers saves of a ClapFeatureExtractor; what it lacks is left out."""
+    names = {"sampling_rate": "sample_rate", "fft_window_size": "n_fft", "hop_length": "hop", "padding": "short"}
+    names |= {"max_length_s": "seconds", "frequency_min": "fmin", "frequency_max": "fmax"}
+    kinds = {"seconds": float, "fmin": float, "fmax": float, "short": str}
+    return {ours: kinds.get(ours, int)(extractor[name]) for name, ours in names.items() if name in extractor}
 
 
 def _load(kind: Any, folder: str, config: ClapAudioConfig) -> Any:
@@ -147,7 +146,7 @@ def _load(kind: Any, folder: str, config: ClapAudioConfig) -> Any:
     return model
 
 
-def _plain(config: ClapAudioConfig) -> dict[str, Any]:
+def plain(config: Any) -> dict[str, Any]:
     """The configuration as JSON, without the place it came from."""
     values = config.to_diff_dict()
     for name in ("_name_or_path", "transformers_version", "architectures", "model_type"):

@@ -1,0 +1,1 @@
+"""Importers of published checkpoints with an audio side; their text side needs the package anyclip-text."""
