@@ -16,6 +16,9 @@ class RetrievalOptions:
     """K of each Recall@K."""
     group: str | None = None
     """A field: rows with the same value are right answers for each other (several captions or takes of one thing)."""
+    macro: bool = False
+    """Also average Recall@K over the distinct right answers, as `macro_R@K`: a caption that many rows share then counts
+    once. Its interval resamples the right answers."""
     similarity: str | None = None
     """How pairs are scored. Default: as in training, `cosine` for a pair that was not trained."""
     max_rows: Positive | None = None

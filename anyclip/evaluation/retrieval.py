@@ -12,6 +12,7 @@ from anyclip.errors import UserError, did_you_mean
 from anyclip.evaluation.base import Evaluation, Result
 from anyclip.evaluation.examples import matrix_example, query_examples
 from anyclip.evaluation.intervals import bootstrap, chance_median, chance_rank, chance_recall
+from anyclip.evaluation.macro import hits, over_targets
 from anyclip.evaluation.ranks import Ranks, rank_dot
 from anyclip.evaluation.ranks_general import rank_scores
 from anyclip.evaluation.relation import Relation
@@ -29,12 +30,16 @@ class Retrieval(Evaluation):
     together, and so do those of rows with the same value of the `group` field; a query with several right answers
     counts the best of their ranks. Ties count half: `rank = 1 + negatives above + negatives tied / 2`, and Recall@K
     is the share of queries with rank <= K. Chance is what a random order would score with the same candidates.
+    With `macro` Recall@K is also averaged over the right answers, so that frequent ones weigh no more than others.
     Queries are the items with at least one right answer, candidates all items.
     """
 
     def run(self, model: JointModel, data: EvalData) -> Result:
         a, b = self._pair(data)
         name, similarity = self._similarity(data, a, b)
+        edge = data.edge(a, b)
+        if edge is not None and similarity is edge.similarity:
+            a, b = edge.pair  # many similarities tell the two streams apart: which is the sentence, which the frames
         sides = Sides(data, a, b, name, similarity, self.options)
         result = Result("retrieval", {}, info=self._info(data, sides, name))
         if not all(sides.relation.sizes):
@@ -43,7 +48,10 @@ class Retrieval(Evaluation):
         positives = sides.relation.counts()
         for forward, rank, counts in ((True, ranks.forward, positives[0]), (False, ranks.backward, positives[1])):
             source, target = (a, b) if forward else (b, a)
-            self._measure(result, f"{source}->{target}", rank, counts, sides.relation.sizes[1 if forward else 0])
+            label, candidates = f"{source}->{target}", sides.relation.sizes[1 if forward else 0]
+            self._measure(result, label, rank, counts, candidates)
+            if self.options.macro:
+                self._macro(result, label, rank, counts, sides.relation, forward)
         result.examples = [
             *query_examples(sides, ranks, similarity, self.options.examples),
             *matrix_example(sides, similarity, self.options.matrix),
@@ -104,6 +112,24 @@ class Retrieval(Evaluation):
         result.chance[f"{label}/median_rank"] = chance_median(counts, candidates)
         result.chance[f"{label}/mean_rank"] = chance_rank(counts, candidates)
         result.info.setdefault("queries", {})[label] = len(values)
+
+    def _macro(
+        self, result: Result, label: str, ranks: Tensor, positives: Tensor, relation: Relation, forward: bool
+    ) -> None:
+        """Recall@K, a mean over right answers of the mean over the queries that each belongs to."""
+        candidates, ks = relation.sizes[1 if forward else 0], self.options.ks
+        lucky = {int(p): [chance_recall(np.array([p]), candidates, k) for k in ks] for p in positives.unique().tolist()}
+        chance = np.array([lucky[p] for p in positives.tolist()])
+        chance[ranks.isnan().numpy()] = np.nan
+        values, expected = (over_targets(relation, x, forward=forward) for x in (hits(ranks, ks), chance))
+        for column, k in enumerate(ks):
+            name = f"{label}/macro_R@{k}"
+            result.numbers[name] = float(values[:, column].mean())
+            result.chance[name] = float(expected[:, column].mean())
+            mean = {name: lambda drawn: drawn.mean(axis=1)}
+            o = self.options
+            result.intervals |= bootstrap(values[:, column], mean, resamples=o.bootstrap, seed=o.seed)
+        result.info.setdefault("right_answers", {})[label] = len(values)
 
 
 def _recall(k: int):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from anyclip.errors import UserError
 from anyclip.evaluation import run_evaluations
 from anyclip.evaluation.intervals import bootstrap, chance_median, chance_rank, chance_recall
+from anyclip.evaluation.macro import over_targets
+from anyclip.evaluation.relation import Relation
 
 
 def test_a_twin_model_finds_everything(toy_config, twin_model, vectors):
@@ -130,3 +133,29 @@ def test_chance_against_simulation():
     assert chance_rank(positives, n) == pytest.approx((best + 1).mean(), rel=0.02)
     assert chance_median(np.array([1]), 9) == 5.0
     assert chance_recall(np.array([3]), 4, 2) == 1.0
+
+
+def test_macro_recall_counts_a_shared_right_answer_once(toy_config, twin_model, vectors):
+    paths, _ = vectors(12)
+    rows = [{"left": paths[i], "right": paths[0]} for i in range(8)]  # only row 0 finds it first
+    rows += [{"left": paths[i], "right": paths[i]} for i in range(8, 12)]
+    options = {"ks": [1, 3], "macro": True, "bootstrap": 50}
+    config = toy_config(rows, eval=[{"name": "retrieval", "options": options}])
+    (result,) = run_evaluations(twin_model(config), config)
+    of_shared = result.numbers["left->right/R@1"] * 12 - 4  # how many of the 8 have it first
+    assert 1 <= of_shared < 8
+    assert result.numbers["left->right/macro_R@1"] == pytest.approx((of_shared / 8 + 4) / 5)
+    assert result.chance["left->right/macro_R@1"] == pytest.approx(1 / 5)
+    assert result.chance["right->left/macro_R@3"] != result.chance["right->left/R@3"]
+    low, high = result.intervals["left->right/macro_R@1"]
+    assert low < result.numbers["left->right/macro_R@1"] <= high
+    assert result.info["right_answers"] == {"left->right": 5, "right->left": 12}
+
+
+def test_over_targets_leaves_out_what_is_not_asked():
+    values = np.array([[1.0], [0.0], [np.nan]])
+    assert over_targets(Relation.diagonal(3), values, forward=True).tolist() == [[1.0], [0.0]]
+    items, shared = torch.arange(3), torch.zeros(3, dtype=torch.long)
+    together = Relation((items, shared), (torch.tensor([0]), torch.tensor([0])), (3, 1))
+    assert over_targets(together, values, forward=True).tolist() == [[0.5]]
+    assert over_targets(together, np.array([[0.25]]), forward=False).tolist() == [[0.25]] * 3

@@ -162,6 +162,6 @@ class Uni3dOptions(PatchOptions):
     drop_path: Rate = 0.2
     """Rate of dropped branches in the last block."""
     output: Literal["pooled", "projected"] = "pooled"
-    """`projected`: after the tower's own linear layer to `dim`, as published; with the stream's `projection: identity`."""
+    """`projected`: after the tower's own linear layer to `dim`, as published; goes with `projection: identity`."""
     dim: Positive = 1024
     """Width of `output: projected`."""

@@ -41,7 +41,7 @@ def add_clip(
     import open_clip
     from anyclip_image.importers.open_clip import import_state
 
-    config = {"quick_gelu": False, **(config or open_clip.get_model_config(published))}
+    config = {"quick_gelu": False, **(config or open_clip.get_model_config(published) or {})}
     dim, other = imported.config["model"]["dim"], config["embed_dim"]
     if other != dim:
         raise CheckpointError(
