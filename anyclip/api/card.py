@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyclip.checkpoint import RunFolder
 from anyclip.config import named
-from anyclip.evaluation.base import Result, unit
+from anyclip.evaluation.base import Result, show
 from anyclip.evaluation.run import load_results
 
 if TYPE_CHECKING:
@@ -83,19 +83,13 @@ def _numbers(results: list[Result], step: int | None) -> str:
     for result in results:
         for metric, value in result.numbers.items():
             low_high = result.intervals.get(metric)
-            spread = f"{_show(metric, low_high[0])} to {_show(metric, low_high[1])}" if low_high else ""
+            spread = f"{show(metric, low_high[0])} to {show(metric, low_high[1])}" if low_high else ""
             chance = result.chance.get(metric)
             rows.append(
-                f"| {result.name} | {metric} | {_show(metric, value)} | {spread} | "
-                f"{'' if chance is None else _show(metric, chance)} |"
+                f"| {result.name} | {metric} | {show(metric, value)} | {spread} | "
+                f"{'' if chance is None else show(metric, chance)} |"
             )
     return f"## Evaluation\n\nAfter {step or 0:,} steps.\n\n" + "\n".join(rows)
-
-
-def _show(metric: str, value: float | None) -> str:
-    if value is None or value != value:
-        return "-"
-    return {"rank": f"{value:.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(metric)]
 
 
 def _versions(run: Path | None) -> str:

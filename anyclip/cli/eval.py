@@ -11,7 +11,7 @@ import click
 from anyclip.config import load_config
 from anyclip.config.schema import EvalConfig
 from anyclip.errors import UserError
-from anyclip.evaluation.base import unit
+from anyclip.evaluation.base import show, unit
 
 if TYPE_CHECKING:
     from anyclip.evaluation import Result
@@ -32,14 +32,15 @@ def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, 
     Results go to eval/step-....json in the run.
     """
     from anyclip.api.loading import load
-    from anyclip.checkpoint import find_weights
+    from anyclip.checkpoint import find_weights, open_similarities
     from anyclip.evaluation import run_evaluations, save_results
 
     root, weights = find_weights(run)
-    config = load_config(root / "config.yaml", overrides)
+    trained, config = load_config(root / "config.yaml"), load_config(root / "config.yaml", overrides)
     config.eval = config.eval or [EvalConfig(), EvalConfig(name="modality_gap")]
     model = load(run, device=device)
-    results = run_evaluations(model.joint, config)
+    similarities = {k: s.to(model.device) for k, s in open_similarities(run, model.joint, trained).items()}
+    results = run_evaluations(model.joint, config, similarities=similarities)
     folder = Path(out) if out else root
     saved = save_results(folder, results, step=_step(weights))
     report = None
@@ -67,7 +68,7 @@ def show_results(results: list[Result]) -> None:
     rows: list[tuple[str, ...]] = []
     for result in results:
         for name, value in result.numbers.items():
-            told = number(value, name), interval(result, name), chance(result, name)
+            told = show(name, value), interval(result, name), chance(result, name)
             rows.append((result.name, name, *told, trained(result, name)))
     if not rows:
         raise UserError(
@@ -88,13 +89,6 @@ def trained(result: Any, name: str) -> str:
     return "yes" if found else f"no, through {', '.join(through)}" if through else "no"
 
 
-def number(value: float | None, name: str) -> str:
-    """Ranks and distances as they are, shares in percent."""
-    if value is None or value != value:
-        return "-"
-    return {"rank": f"{value:.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(name)]
-
-
 def interval(result: Any, name: str) -> str:
     if name not in result.intervals:
         return ""
@@ -105,4 +99,4 @@ def interval(result: Any, name: str) -> str:
 
 
 def chance(result: Any, name: str) -> str:
-    return number(result.chance[name], name) if name in result.chance else ""
+    return show(name, result.chance[name]) if name in result.chance else ""

@@ -22,6 +22,13 @@ def unit(metric: str) -> Literal["rank", "plain", "share"]:
     return "rank" if name.endswith("rank") else "plain" if name in PLAIN else "share"
 
 
+def show(metric: str, value: float | None, *, missing: str = "-") -> str:
+    """A value for people: ranks and distances as they are, shares in percent."""
+    if value is None or value != value:
+        return missing
+    return {"rank": f"{value:,.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(metric)]
+
+
 @dataclass
 class Result:
     """Numbers of one evaluation.

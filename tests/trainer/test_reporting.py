@@ -18,9 +18,17 @@ from anyclip.errors import PluginError, UserError
 from anyclip.trainer import train
 from anyclip.trainer.loggers import create_loggers
 from anyclip.trainer.metrics import MetricsFile, flatten, read_metrics
-from anyclip.trainer.progress import clock, create_display, describe
+from anyclip.trainer.progress import clock, closing_words, create_display, describe, headlines
 
-RECORD = {"step": 5, "loss": 1.25, "lr": 1e-3, "samples_per_s": 812.3, "data_wait": 0.021, "bad": 3, "skipped": 0}
+RECORD = {
+    "step": 5,
+    "loss": 1.25,
+    "lr": 1e-3,
+    "samples_per_s": 812.3,
+    "data_wait": 0.021,
+    "bad": 3,
+    "memory_mib": 1536.0,
+}
 
 
 @pytest.fixture
@@ -109,7 +117,7 @@ def test_plain_lines_when_stderr_is_no_terminal(toy, capfd):
     train(toy(**{"train.steps": 2}))
     out, err = capfd.readouterr()
     lines = err.splitlines()
-    assert re.match(r"step 1/2  loss \d\.\d{4}  lr 1\.00e-03  \d+ samples/s  data wait \d+ %  ETA 0:00:\d\d$", lines[0])
+    assert re.match(r"step 1/2  loss \d\.\d{4}  lr 1\.00e-03  \d+ samples/s  data wait \d+ %  [\d.]+ GiB  ETA 0:00:\d\d$", lines[0])
     assert "done: 2 steps" in err
     assert re.search(r"next:\n  anyclip eval .*run\n", err)
     assert out == ""
@@ -155,6 +163,15 @@ def test_a_live_display_in_a_terminal(monkeypatch):
 
 
 def test_figures():
-    assert describe(RECORD) == "loss 1.2500  lr 1.00e-03  812 samples/s  data wait 2 %  3 bad values"
+    assert describe(RECORD) == "loss 1.2500  lr 1.00e-03  812 samples/s  data wait 2 %  1.5 GiB  3 bad values"
     assert describe({**RECORD, "loss": None}).startswith("loss not finite")
     assert clock(3725.9) == "1:02:05"
+
+
+def test_the_words_at_the_end():
+    numbers = {"retrieval/a->b/R@1": 0.479, "retrieval/a->b/median_rank": 3.0, "retrieval/b->a/R@1": 0.4}
+    assert headlines(numbers) == ["a->b R@1 47.9 %", "b->a R@1 40.0 %"]
+    summary = {"steps": 5, "seconds": 61, "loss": 1.5, "eval": numbers, "run": "runs/x", "report": "runs/x/report.html"}
+    words = closing_words(summary)
+    assert words.startswith("done: 5 steps in 0:01:01, loss 1.5000\n  a->b R@1 47.9 %\n")
+    assert words.endswith("anyclip demo runs/x")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from anyclip.evaluation.base import Result, unit
+from anyclip.evaluation.base import Result, show, unit
 from anyclip.evaluation.report.content import Previews
 from anyclip.evaluation.report.tables import table
 
@@ -14,11 +14,8 @@ from anyclip.evaluation.report.tables import table
 _RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 
 
-def show_number(name: str, value: float | None) -> str:
-    """Ranks and distances as they are, shares in percent."""
-    if value is None or value != value:
-        return "–"
-    return {"rank": f"{value:,.1f}", "plain": f"{value:.3f}", "share": f"{100 * value:.1f} %"}[unit(name)]
+def _show(metric: str, value: float | None) -> str:
+    return show(metric, value, missing="–")
 
 
 def tiles(results: Sequence[Result]) -> str:
@@ -37,9 +34,7 @@ def tiles(results: Sequence[Result]) -> str:
             times = f"{value / chance:,.3g} × chance" if chance else ""
             note = " · ".join(part for part in (spread, times) if part)
             what = f"{label.replace('->', ' → ')} {name.rpartition('/')[2]}"
-            cells.append(
-                f"<li>{escape(what)}<b>{show_number(name, value)}</b><span class='soft'>{escape(note)}</span></li>"
-            )
+            cells.append(f"<li>{escape(what)}<b>{_show(name, value)}</b><span class='soft'>{escape(note)}</span></li>")
     return f'<ul class="tiles">{"".join(cells[:8])}</ul>' if cells else ""
 
 
@@ -66,12 +61,12 @@ def _number_row(result: Result, label: str, metrics: Iterable[str]) -> str:
         name = f"{label}/{metric}"
         extra = []
         if name in result.intervals:
-            low, high = (show_number(name, v).removesuffix(" %") for v in result.intervals[name])
+            low, high = (_show(name, v).removesuffix(" %") for v in result.intervals[name])
             extra.append(f"{low}–{high}")
         if result.chance.get(name) is not None:
-            extra.append(f"chance {show_number(name, result.chance[name])}")
+            extra.append(f"chance {_show(name, result.chance[name])}")
         small = f'<br><small class="soft">{escape(" · ".join(extra))}</small>' if extra else ""
-        cells.append(f'<td class="num">{show_number(name, result.numbers.get(name))}{small}</td>')
+        cells.append(f'<td class="num">{_show(name, result.numbers.get(name))}{small}</td>')
     return f'<tr><th scope="row">{escape(label.replace("->", " → "))}</th>{"".join(cells)}</tr>'
 
 
