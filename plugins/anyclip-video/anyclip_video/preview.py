@@ -10,12 +10,12 @@ import os
 from typing import Any
 
 import numpy as np
+from anyclip_image.geometry import resize
 from PIL import Image
 
 from anyclip.errors import BadSample
 from anyclip.readers import Blob
 from anyclip.readers.content import content_of
-from anyclip_image.geometry import resize
 from anyclip_video.decode import Request, read_windows
 from anyclip_video.sampling import Sampling
 from anyclip_video.sources import name_of
@@ -50,7 +50,7 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
 def content_key(value: Any) -> str:
     """Digest of a file's bytes and of the part that is meant; of arrays and folders, of every frame."""
     digest = hashlib.blake2b(digest_size=16)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and (value.get("start") is not None or value.get("end") is not None):
         digest.update(repr((value.get("start"), value.get("end"))).encode())
     if _is_file(value):
         data, _ = content_of(value, "video", "a video is a path or bytes")

@@ -19,6 +19,8 @@ from anyclip_video.writing import write_video
 
 _DEFAULTS = {"shape": "circle", "colour": "grey", "size": "medium", "position": "centre", "background": "white"}
 _SMALLEST, _LARGEST = 0.1, 0.9  # extent of the object, in shares of the canvas
+_MARGIN = 0.02  # of the canvas that stays free
+_CORNERS = 1.25  # of a turning shape, how far from its centre, in halves of its extent
 
 
 def render(
@@ -50,8 +52,9 @@ def render(
     back = tinted(COLOURS[factors["background"]], rng, tint)
     colour = tinted(COLOURS[factors["colour"]], rng, tint)
     states = path(scene.factors.get("motion"), scene.factors.get("then"), frames)
-    extents = _extents(states[:, 2], SIZES[factors["size"]] * (1 + grow))
-    xs, ys = (_centres(states[:, axis], at, extents) for axis, at in ((0, x + shift_x), (1, y + shift_y)))
+    reach = _CORNERS if states[:, 3].any() else 1.0
+    extents = _extents(states[:, 2], SIZES[factors["size"]] * (1 + grow), _LARGEST / reach)
+    xs, ys = (_centres(states[:, axis], at, reach * extents) for axis, at in ((0, x + shift_x), (1, y + shift_y)))
     clip = np.stack(
         [
             speckled(picture(factors["shape"], colour, back, (cx, cy), extent, angle + spin, size), rng, noise)
@@ -81,20 +84,20 @@ def path(motion: str | None, then: str | None, frames: int) -> np.ndarray:
     return state
 
 
-def _extents(scales: np.ndarray, extent: float) -> np.ndarray:
+def _extents(scales: np.ndarray, extent: float, largest: float) -> np.ndarray:
     """Widths over time; the start is changed where they would leave what can be seen."""
     extents = extent * scales
-    extents = extents * min(1.0, _LARGEST / extents.max())
-    return np.maximum(extents * max(1.0, _SMALLEST / extents.min()), 0.0)
+    extents = extents * min(1.0, largest / extents.max())
+    return np.maximum(extents, _SMALLEST)
 
 
 def _centres(moved: np.ndarray, start: float, extents: np.ndarray) -> np.ndarray:
     """Centres along one axis; the whole object stays on the canvas."""
-    room = 1 - float(extents.max())
+    room = 1 - 2 * _MARGIN - float(extents.max())
     span = float(moved.max() - moved.min())
     moved = moved * min(1.0, room / span) if span else moved
     low, high = (start + moved - extents / 2).min(), (start + moved + extents / 2).max()
-    return start + moved + max(0.0, -low) - max(0.0, high - 1)
+    return start + moved + max(0.0, _MARGIN - low) - max(0.0, high - 1 + _MARGIN)
 
 
 @functools.cache
