@@ -55,7 +55,7 @@ def command(model: str, files: tuple[str, ...], out: str, skip_bad: bool, quiet:
     options = {"dim": given["dim"], "batch_size": given["batch_size"], "workers": given["workers"]}
     written, failed = write_table(opened, entries, out, progress=not quiet, **options)
     for name, reason in failed:
-        click.echo(f"{name}: {reason}", err=True)
+        click.echo(reason if reason.startswith(f"{name}: ") else f"{name}: {reason}", err=True)
     if not quiet:
         click.echo(f"{written} vectors of {given['dim'] or opened.dim} numbers in {out}", err=True)
     if failed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import re
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ def open_sound(value: Any, backend: str = "auto") -> SoundSource:
         except BadSample as error:
             if isinstance(error, Truncated):
                 raise
-            failures.append(f"{kind}: {error.reason.removeprefix(f'{name}: ')}")
+            failures.append(f"{kind}: {' '.join(error.reason.removeprefix(f'{name}: ').replace(name, '').split())}")
     raise BadSample(f"{name}: not a sound that can be read ({'; '.join(failures) or f'{backend} does not load'})")
 
 
@@ -271,8 +272,8 @@ class LibrosaSource(SoundSource):
 
 
 def _plain(error: BaseException) -> str:
-    """One line without the path or the address of a buffer, which soundfile puts first."""
-    text = " ".join(str(error).split())
+    """One line without the path or the address of a buffer, which soundfile puts first, or the line of C++ code."""
+    text = re.sub(r"^.*\.cpp:\d+, ", "", " ".join(str(error).split()))
     return text.rsplit(": ", 1)[-1][:200] if text.startswith("Error opening") else text[:200]
 
 
