@@ -101,7 +101,7 @@ def read_npz(file: PointFile, most: int) -> Cloud:
     """Arrays by their usual names (points, xyz, data, pos, pc, arr_0; colors, rgb; normals). Raises BadSample."""
     try:
         with file.open() as stream, np.load(stream, allow_pickle=False) as arrays:
-            found = {n: arrays[n] for names in (_POINTS, _COLORS, _NORMALS) for n in names[:] if n in arrays.files}
+            found = {n: arrays[n] for names in (_POINTS, _COLORS, _NORMALS) for n in names if n in arrays.files}
             names = arrays.files
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, MemoryError, NotImplementedError) as error:
         reason = "holds pickled Python objects, which are not read" if "allow_pickle" in str(error) else error
@@ -109,8 +109,15 @@ def read_npz(file: PointFile, most: int) -> Cloud:
     if not found:
         raise file.error(f"has none of {', '.join(_POINTS)} but {', '.join(names) or 'nothing'}")
     if file.part is not None:
-        found = {name: array[file.part] for name, array in found.items() if array.ndim == 3 and file.part < len(array)}
+        found = {name: _part(array, file) for name, array in found.items() if array.ndim == 3}
     return mapping_cloud(found, file.name)[:: stride(max(1, len(next(iter(found.values())))), most)]
+
+
+def _part(array: np.ndarray, file: PointFile) -> np.ndarray:
+    """One of several clouds. Raises BadSample."""
+    if file.part is None or file.part >= len(array):
+        raise file.error(f"holds {len(array)} clouds; there is no #{file.part}")
+    return array[file.part]
 
 
 def read_h5(file: PointFile, most: int) -> Cloud:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anyclip.errors import BadSample
+from anyclip.errors import BadSample, UserError
 from anyclip_pointcloud.arrays import array_cloud, mapping_cloud, read_h5, read_npy, read_npz
 from anyclip_pointcloud.cloud import Cloud, warn
 from anyclip_pointcloud.las import read_las
@@ -61,6 +61,16 @@ def _plain(value: Any) -> Any:
 
 def read_file(file: PointFile, *, most: int, colors: bool = True, backend: str = "auto") -> Cloud | Mesh:
     """The cloud or mesh of a file, as it stands there. Raises BadSample."""
+    try:
+        return _read_file(file, most, colors, backend)
+    except (BadSample, UserError):
+        raise
+    # h5py, zipfile and numpy raise a dozen kinds of errors on damaged files
+    except Exception as error:
+        raise file.error(f"damaged: {str(error)[:200] or type(error).__name__}") from error
+
+
+def _read_file(file: PointFile, most: int, colors: bool, backend: str) -> Cloud | Mesh:
     kind = kind_of(file)
     if kind in MESH_SUFFIXES:
         file.suffix = kind

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from anyclip_pointcloud.strengths import Augment, augment_from
+
 Positive = Annotated[int, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Axis = Literal["x", "y", "z"]
@@ -69,5 +71,4 @@ class PointOptions:
     @property
     def deterministic(self) -> bool:
         """Whether training sees the samples of evaluation."""
-        parts = (self.rotate, self.tilt, self.jitter, self.drop, self.shift, self.color_drop, (self.scale or 1.0) - 1.0)
-        return self.train_sample == "same" and self.augment == "none" and not any(parts)
+        return self.train_sample == "same" and augment_from(self) == Augment()

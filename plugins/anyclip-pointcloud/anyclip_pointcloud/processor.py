@@ -10,13 +10,14 @@ from torch import Tensor
 
 from anyclip.errors import BadSample
 from anyclip.processors import Processor
-from anyclip_pointcloud.augment import Augment, augment_from, change_shape, dropped
+from anyclip_pointcloud.augment import change_shape, dropped
 from anyclip_pointcloud.cloud import Cloud, warn
 from anyclip_pointcloud.decode import decode
 from anyclip_pointcloud.meshes import require_backend
 from anyclip_pointcloud.normals import estimate_normals
 from anyclip_pointcloud.ops import farthest_indices
 from anyclip_pointcloud.options import PointOptions
+from anyclip_pointcloud.strengths import Augment, augment_from
 
 Sample = dict[str, Tensor]
 _AXES = "xyz"
@@ -51,12 +52,12 @@ class PointProcessor(Processor):
         middle = np.median(cloud.points, axis=0)  # near 0, so that float32 holds georeferenced coordinates
         with np.errstate(over="ignore"):  # told below
             points = np.ascontiguousarray(cloud.points - middle, dtype=np.float32)
+        if not np.isfinite(points).all():
+            raise BadSample(f"{cloud.name}: its coordinates are too large")
         rows = self._rows(points, rng)
         points, normals = points[rows], self._normals(cloud, points[rows], rows)
         points, normals = self._turned(points), None if normals is None else self._turned(normals)
         points = normalized(points, self.normalize) if self.normalize != "none" else points + self._turned(middle[None])
-        if not np.isfinite(points).all():
-            raise BadSample(f"{cloud.name}: its coordinates are too large")
         return self._sample(points, self._colors(cloud, rows), normals, rng)
 
     def _rows(self, points: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:

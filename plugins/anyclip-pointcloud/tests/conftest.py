@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if os.environ.get("ANYCLIP_WITHOUT_OPEN3D"):  # every test passes without it, too
+    sys.modules["open3d"] = None  # type: ignore[assignment]
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 BROKEN = SHARED / "data" / "broken"
@@ -24,6 +27,17 @@ def _one_thread():
     torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def without_open3d(monkeypatch):
+    """As if open3d were not installed."""
+    from anyclip_pointcloud import meshes
+
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    meshes.open3d_problem.cache_clear()
+    yield
+    meshes.open3d_problem.cache_clear()
 
 
 @pytest.fixture
