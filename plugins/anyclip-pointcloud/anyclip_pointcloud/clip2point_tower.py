@@ -22,15 +22,11 @@ _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27
 class Clip2PointTower(ViewTower):
     """Depth maps in CLIP's colours. With adapters: the mean of one vector of each path, no tokens."""
 
-    azim: Tensor
-    elev: Tensor
-
     def __init__(self, options: Clip2PointOptions, *, image: Tower, original: Tower | None = None):
         cameras = _cameras(options)
         super().__init__(options, image=image, views=len(cameras[0]))
         self.distance, self.jitter = options.distance, options.jitter_distance
-        for name, angles in zip(("azim", "elev"), cameras):
-            self.register_buffer(name, torch.tensor(angles, dtype=torch.float32), persistent=False)
+        self.azim, self.elev = (torch.tensor(angles, dtype=torch.float32) for angles in cameras)  # no buffers: float32
         self.selector = ViewSelector(self.views, options.selector) if options.selector else None
         self.render = DepthRender(size=self.size, radius=options.radius, turn=options.turn)
         self.original = original
@@ -42,7 +38,7 @@ class Clip2PointTower(ViewTower):
                 self.adapters[path] = SimplifiedAdapter(self.views, tower.width, dropout=options.dropout)
 
     def pictures(self, points: Tensor) -> Tensor:
-        azim, elev = (x.float().expand(len(points), -1) for x in (self.azim, self.elev))
+        azim, elev = (x.to(points.device).expand(len(points), -1) for x in (self.azim, self.elev))
         if self.selector is not None:
             azim, elev = self.selector(points, azim, elev)
         return self.render(points, azim, elev, self._distances(azim))

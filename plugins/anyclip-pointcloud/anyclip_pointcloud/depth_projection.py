@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from anyclip_pointcloud.views import rotation
+from anyclip_pointcloud.views import apply, rotation
 
 _EPS = 1e-12
 
@@ -22,16 +22,14 @@ class DepthProjection(nn.Module):
     radius 1 has depths around it.
     """
 
-    turn: Tensor
-
     def __init__(self, angles: Sequence[Sequence[float]], *, size: int, distance: float):
         super().__init__()
         self.size, self.distance = size, distance
-        self.register_buffer("turn", rotation(angles).transpose(1, 2), persistent=False)
+        self.turn = rotation(angles).transpose(1, 2)  # no buffer: it stays float32 in a model of bf16
 
     def forward(self, points: Tensor) -> Tensor:
         size = self.size
-        turned = points.float()[:, None] @ self.turn.float()
+        turned = apply(points.float()[:, None], self.turn.to(points.device))
         z = turned[..., 2] + self.distance
         row, column = (((turned[..., k] / (z + _EPS) + 1) * size / 2 - 0.5).ceil() for k in (0, 1))
         seen = (row >= 0) & (row < size) & (column >= 0) & (column < size) & (z >= 0)

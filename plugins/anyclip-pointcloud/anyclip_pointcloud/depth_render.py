@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from anyclip_pointcloud.views import look_at, rotation
+from anyclip_pointcloud.views import apply, look_at, rotation
 
 _BACKGROUND, _SHADES = 1.0, 200 / 255
 _CELLS = 2**24  # pixels x discs handled at a time: bounds the memory
@@ -24,19 +24,17 @@ class DepthRender(nn.Module):
     The depths carry a gradient to points and cameras; which disc covers a pixel does not.
     """
 
-    turned: Tensor
-
     def __init__(self, *, size: int = 224, radius: float = 0.02, turn: bool = True):
         super().__init__()
         self.size, self.radius = size, radius
         upright = rotation([[math.pi / 2, 0, 0], [0, -math.pi / 2, 0]])
-        self.register_buffer("turned", upright[0] @ upright[1] if turn else torch.eye(3), persistent=False)
+        self.turned = upright[0] @ upright[1] if turn else torch.eye(3)  # no buffer: it stays float32
 
     def forward(self, points: Tensor, azim: Tensor, elev: Tensor, dist: Tensor) -> Tensor:
         """azim, elev in degrees, dist from the origin, each [B, V]."""
         axes, centre = look_at(azim.float(), elev.float(), dist.float())
-        points = (points.float() @ self.turned.float())[:, None] / dist.float()[..., None, None]
-        seen = (points @ axes - centre[..., None, :] @ axes).flatten(0, 1)
+        points = apply(points.float(), self.turned.to(points.device))[:, None] / dist.float()[..., None, None]
+        seen = (apply(points, axes) - apply(centre[..., None, :], axes)).flatten(0, 1)
         depth = self.rasterize(seen).view(*azim.shape, self.size, self.size)
         return _shade(depth)
 

@@ -183,6 +183,20 @@ _IMPORTERS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
         "Uni3D of every size, with its CLIP where there is a file of it",
         ("anyclip_image", "anyclip_text"),
     ),
+    (
+        "pointclip",
+        "importers.pointclip:import_pointclip",
+        "importers.options_views:PointClipImport",
+        "PointCLIP's adapter with its CLIP, or a CLIP that shall see views of clouds",
+        ("anyclip_image", "anyclip_text"),
+    ),
+    (
+        "clip2point",
+        "importers.clip2point:import_clip2point",
+        "importers.options_views:Clip2PointImport",
+        "CLIP2Point: the pre-trained depth encoder, or the dual-path adapter",
+        ("anyclip_image", "anyclip_text"),
+    ),
 )
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anyclip_pointcloud.views import TILTED_VIEWS, TILTS, rotation
+from anyclip_pointcloud.views import TILTED_VIEWS, TILTS, apply, rotation
 
 _LIFT = 0.2  # share of the depth that is added, so that the farthest point differs from the background
+_SHIFT = (0.5, 0.5, 1.5)  # undone by the centring, but it rounds the points as in the origin
 
 
 class RealisticProjection(nn.Module):
@@ -23,10 +24,6 @@ class RealisticProjection(nn.Module):
     voxel grid; depth: its cells along the line of sight. kernel: width of the maximum that closes gaps between points
     (odd); smooth, sigma: width and standard deviation of the Gaussian. fill: share of the picture that the cloud takes.
     """
-
-    turn: Tensor
-    tilt: Tensor
-    gauss: Tensor
 
     def __init__(
         self,
@@ -42,19 +39,20 @@ class RealisticProjection(nn.Module):
     ):
         super().__init__()
         self.size, self.depth, self.kernel, self.smooth, self.fill = size, depth, kernel, smooth, fill
-        self.register_buffer("turn", rotation(angles).transpose(1, 2), persistent=False)
-        self.register_buffer("tilt", rotation(tilts).transpose(1, 2), persistent=False)
+        self.turn = rotation(angles).transpose(1, 2)  # no buffers: they stay float32 in a model of bf16
+        self.tilt = rotation(tilts).transpose(1, 2)
         place = torch.arange(smooth) - (smooth - 1) / 2
         bell = torch.exp(-(place**2) / (2 * sigma**2))
         gauss = bell[:, None] * bell[None]
-        self.register_buffer("gauss", (gauss / gauss.sum())[None, None], persistent=False)
+        self.gauss = (gauss / gauss.sum())[None, None]
 
     def forward(self, points: Tensor) -> Tensor:
         return self.squeeze(self.densify(self.voxels(points)))
 
     def voxels(self, points: Tensor) -> Tensor:
         """[B, N, 3] -> [B, V, depth, rows, columns]: the largest depth value of a cell, 0 where it is empty."""
-        turned = points.float()[:, None] @ self.turn.float() @ self.tilt.float()
+        turned = apply(apply(points.float()[:, None], self.turn.to(points.device)), self.tilt.to(points.device))
+        turned = turned + turned.new_tensor(_SHIFT)
         low, high = turned.amin(dim=2, keepdim=True), turned.amax(dim=2, keepdim=True)
         side = (high - low).amax(dim=3, keepdim=True)
         turned = (turned - (low + high) / 2) / torch.where(side == 0, 1.0, side) * 2
@@ -76,6 +74,6 @@ class RealisticProjection(nn.Module):
     def squeeze(self, grid: Tensor) -> Tensor:
         """Smooth each plane, take the largest along the depth, and scale each picture to 0..1, turned to negative."""
         planes = grid.flatten(0, 2)[:, None]
-        planes = F.conv2d(planes, self.gauss.float(), padding=self.smooth // 2).view_as(grid)
+        planes = F.conv2d(planes, self.gauss.to(planes.device), padding=self.smooth // 2).view_as(grid)
         found = planes.amax(dim=2)
         return 1 - found / found.amax(dim=(-2, -1), keepdim=True)

@@ -51,7 +51,8 @@ class ViewTower(Tower):
             for name, part in vars(options).items()
             if isinstance(part, TowerPart)
         }
-        return cls(options, **inner)
+        build: Any = cls  # subclasses take the towers that their options name
+        return build(options, **inner)
 
     def pictures(self, points: Tensor) -> Tensor:
         """[B, N, 3] -> pictures of the views, [B, V, H, W] in float32."""

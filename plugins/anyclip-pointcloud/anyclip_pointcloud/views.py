@@ -48,6 +48,15 @@ def rotation(angles: Tensor | Sequence[Sequence[float]]) -> Tensor:
     return x @ y @ z
 
 
+def apply(points: Tensor, matrix: Tensor) -> Tensor:
+    """Row vectors [..., N, 3] times matrices [..., 3, 3], in sums of one fixed order.
+
+    The rounding is then that of every processor, and no TF32 of a GPU moves a point to another pixel.
+    """
+    x, y, z = (points[..., k, None] * matrix[..., k, None, :] for k in range(3))
+    return x + y + z
+
+
 def _about(axis: int, angle: Tensor) -> Tensor:
     """[V] radians -> [V, 3, 3]."""
     cos, sin = angle.cos(), angle.sin()

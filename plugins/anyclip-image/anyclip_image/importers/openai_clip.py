@@ -47,13 +47,16 @@ def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "heads": width // HEAD_WIDTH,
         "layers": _count(state, "transformer.resblocks.", 2),
     }
-    vision = _vit(state) if "visual.proj" in state else _resnet(state)
-    return {
-        "embed_dim": state["text_projection"].shape[1],
-        "vision_cfg": vision,
-        "text_cfg": text,
-        "quick_gelu": True,
-    }
+    return {**vision_architecture(state), "embed_dim": state["text_projection"].shape[1], "text_cfg": text}
+
+
+def vision_architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The config of the image tower alone, from the tensors under `visual.`; KeyError as in `architecture`."""
+    if "visual.proj" in state:
+        found, dim = _vit(state), state["visual.proj"].shape[1]
+    else:
+        found, dim = _resnet(state), state["visual.attnpool.c_proj.weight"].shape[0]
+    return {"embed_dim": dim, "vision_cfg": found, "quick_gelu": True}
 
 
 def _vit(state: Mapping[str, Tensor]) -> dict[str, Any]:
