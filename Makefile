@@ -9,7 +9,7 @@ QUICK_OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart install dev test check docs wheels bench clean
+.PHONY: help quickstart install dev test check docs site wheels bench clean
 
 help:
 	@echo "make quickstart  install, train a joint model on synthetic data, evaluate it, write the report"
@@ -17,6 +17,7 @@ help:
 	@echo "make check       lint, types and the fast tests (under a minute)"
 	@echo "make dev         install for development"
 	@echo "make docs        write the generated reference pages again"
+	@echo "make site        build the docs site into site/"
 	@echo "make wheels      build the wheels of the core and every plugin into dist/"
 	@echo "make bench       run the benchmarks"
 
@@ -26,7 +27,7 @@ $(VENV)/.installed: $(MANIFESTS)
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export]"
+	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export,docs]"
 	touch $@
 
 install: $(VENV)/.installed
@@ -50,6 +51,9 @@ check: $(VENV)/.test-installed
 docs: $(VENV)/.test-installed
 	$(BIN)/python docs/generate.py
 
+site: $(VENV)/.test-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 wheels: $(VENV)/.test-installed
 	for p in . $(PLUGINS); do $(BIN)/python -m build -q --wheel --outdir dist $$p || exit 1; done
 
@@ -57,4 +61,4 @@ bench: $(VENV)/.test-installed
 	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean:
-	rm -rf build dist .pytest_cache .ruff_cache
+	rm -rf build dist site .pytest_cache .ruff_cache
