@@ -14,7 +14,7 @@ from anyclip_pointcloud.cloud import Cloud, warn
 from anyclip_pointcloud.las import read_las
 from anyclip_pointcloud.mesh import Mesh, sample_surface
 from anyclip_pointcloud.meshes import MESH_SUFFIXES, read_mesh
-from anyclip_pointcloud.off import read_off
+from anyclip_pointcloud.off import is_off, read_off
 from anyclip_pointcloud.pcd import read_pcd
 from anyclip_pointcloud.ply import read_ply
 from anyclip_pointcloud.sources import PointFile, open_file
@@ -87,14 +87,13 @@ def kind_of(file: PointFile) -> str:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    start = head.lstrip()
-    if start[:5].rstrip(b"0123456789 \r\n").upper().endswith(b"OFF"):
+    if file.suffix == ".off" or is_off(head):
         return "off"
     if file.suffix in MESH_SUFFIXES:
         return file.suffix
-    if file.suffix == ".pcd" and start.startswith(b"#"):
+    if file.suffix == ".pcd" and head.lstrip().startswith(b"#"):
         return "pcd"
-    if file.suffix in (".ply", ".las", ".laz", ".off", ".npy", ".npz", ".h5", ".hdf5"):
+    if file.suffix in (".ply", ".pcd", ".las", ".laz", ".npy", ".npz", ".h5", ".hdf5"):
         raise file.error(f"not a {file.suffix[1:]} file: it begins with {head[:16]!r}")
     return "text"
 

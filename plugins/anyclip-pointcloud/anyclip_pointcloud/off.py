@@ -12,6 +12,12 @@ from anyclip_pointcloud.sources import PointFile
 from anyclip_pointcloud.text import parse_numbers
 
 _FIRST = re.compile(rb"\s*(ST)?(C)?(N)?(4)?(n)?OFF")
+_BEGIN = re.compile(rb"(\s*#[^\n]*\n)*" + _FIRST.pattern)
+
+
+def is_off(head: bytes) -> bool:
+    """Whether a file that begins so is an OFF mesh."""
+    return _BEGIN.match(head) is not None
 
 
 def read_off(file: PointFile) -> Mesh:
