@@ -17,6 +17,7 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 from anyclip.errors import CheckpointError, UserError, did_you_mean
 from anyclip_audio.audio_tower import AudioTower, Built
 from anyclip_audio.front import Front
+from anyclip_audio.fusion import use_fusion
 from anyclip_audio.options import HtsatOptions
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -56,6 +57,7 @@ class HtsatTower(AudioTower):
         else:
             model = kind._from_config(config)
         core = "audio_model.audio_encoder" if options.output == "projected" else "audio_encoder"
+        use_fusion(model.get_submodule(core), config)
         return Built(
             model=model,
             architecture=plain(config),
@@ -89,9 +91,9 @@ def _config(options: HtsatOptions) -> ClapAudioConfig:
         depths = values["depths"]
         values.setdefault("hidden_size", values["patch_embeds_hidden_size"] * 2 ** (len(depths) - 1))
         _refuse_unknown(values)
-        config = ClapAudioConfig(
-            **values, enable_fusion=options.fusion, fusion_type="aff_2d" if options.fusion else None
-        )
+        kind = "aff" if options.fusion is True else options.fusion
+        fusion_type = f"{kind}_2d" if kind else None
+        config = ClapAudioConfig(**values, enable_fusion=bool(kind), fusion_type=fusion_type)
     _refuse_unknown(options.config)
     for name, value in options.config.items():
         setattr(config, name, value)

@@ -19,11 +19,29 @@ def windows(frames: int, size: int, long: str, most: int, rng: np.random.Generat
         return [(int(rng.integers(0, over + 1)), size)]
     if long == "start":
         return [(0, size)]
+    if long == "active":  # `active_start` chooses, from the samples of all of it
+        return [(0, frames)]
     if long == "tile":
         count = min(most, math.ceil(frames / size))
         if count > 1:
             return [(round(start), size) for start in np.linspace(0, over, count)]
     return [(over // 2, size)]
+
+
+def active_start(wave: np.ndarray, size: int) -> int:
+    """First sample of the window of a sound [T], T > size: the middle one unless it is quiet (AudioCLIP's evaluation).
+
+    Quiet: less than half the deviation of the whole. Then the first window; where that is quiet too, but not quieter
+    than the middle, the last.
+    """
+    last = len(wave) - size
+    middle = round(last / 2)
+    whole, center, first = (float(part.std(ddof=1, dtype=np.float64)) for part in (
+        wave, wave[middle : middle + size], wave[:size]
+    ))  # fmt: skip
+    if center >= 0.5 * whole:
+        return middle
+    return last if 0.5 * whole > first > center else 0
 
 
 def fit(wave: np.ndarray, size: int, short: str) -> np.ndarray:

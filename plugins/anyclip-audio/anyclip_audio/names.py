@@ -56,7 +56,10 @@ def laion_htsat(state: State) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     for name, value in state.items():
-        if name.startswith(_FRONT + _AUDIOSET) or name.endswith(".attn_mask"):
+        unused = name.startswith(
+            "patch_embed.fusion_model.global_att2."
+        )  # the published code takes the first one twice
+        if name.startswith(_FRONT + _AUDIOSET) or name.endswith(".attn_mask") or unused:
             continue
         new = "batch_norm." + name[4:] if name.startswith("bn0.") else name
         for old, ours in _HTSAT.items():

@@ -22,9 +22,10 @@ class AudioOptions:
     short: Literal["repeatpad", "repeat", "pad", "edge"] | None = None
     """Shorter sounds: `repeatpad`: whole repetitions, then zeros; `repeat`: repetitions, the last one cut; `pad`:
     zeros; `edge`: centred, the first and last sample repeated. Default: the model's own."""
-    long: Literal["center", "start", "tile"] = "center"
-    """Longer sounds in evaluation: the middle or first window, or windows over the whole length, whose encodings are
-    averaged. Only the needed part of a file is read."""
+    long: Literal["center", "start", "active", "tile"] = "center"
+    """Longer sounds in evaluation: the middle or first window; `active`: the middle one, but the first or last where it
+    is quiet (AudioCLIP); `tile`: windows over the whole length, whose encodings are averaged. Only the needed part of a
+    file is read; `active` and `tile` need all of it."""
     train_crop: Literal["random", "same"] = "random"
     """Longer sounds in training: a random window, or the same as in evaluation."""
     max_windows: Positive = 30
@@ -86,9 +87,10 @@ class HtsatOptions(SpectrogramOptions):
     {patch_embeds_hidden_size: 48, depths: [2, 2], num_attention_heads: [2, 4]}. Default: `size`, random weights."""
     size: Literal["tiny", "base", "large"] = "tiny"
     """LAION-CLAP's sizes (28, 69 and 270 million parameters); for a `model` that is not given."""
-    fusion: bool = False
-    """Feature fusion for long sounds (CLAP paper, section 3.3): the whole sound shrunk, with three windows mixed in by
-    attention. For a `model` that is not a folder or hub id, which says it itself."""
+    fusion: bool | Literal["aff", "iaff", "daf"] = False
+    """Feature fusion for long sounds (CLAP paper, section 3.3): the whole sound shrunk, with three windows mixed in.
+    `aff` (the same as true): by attention; `iaff`: by attention twice; `daf`: added. For a `model` that is not a folder
+    or hub id, which says it itself."""
     antialias: bool = False
     """Shrink the whole sound's spectrogram with an antialiasing filter: LAION-CLAP with torchvision since 0.17."""
     pretrained: bool = True

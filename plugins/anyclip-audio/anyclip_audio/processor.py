@@ -13,7 +13,7 @@ from anyclip.processors import Processor
 from anyclip_audio.augment import Augment, augment_from, change_wave, mask_spectrogram
 from anyclip_audio.decode import read_parts, resample
 from anyclip_audio.front import Front, log_spectrogram
-from anyclip_audio.lengths import fit, fusion_starts, fusion_views, quantise, windows
+from anyclip_audio.lengths import active_start, fit, fusion_starts, fusion_views, quantise, windows
 from anyclip_audio.options import AudioOptions
 from anyclip_audio.sources import require_backend
 
@@ -41,6 +41,13 @@ class AudioProcessor(Processor):
 
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> Sample:
         """`rng` None: the deterministic windows of evaluation. Raises BadSample(reason)."""
+        waves = self.waves(value, rng)
+        if self.front.fusion:
+            return self._fused(waves[0], rng)
+        return {"x": torch.stack([self._window(wave, rng) for wave in waves])}
+
+    def waves(self, value: Any, rng: np.random.Generator | None) -> list[np.ndarray]:
+        """The needed windows of a sound, mono, at the model's rate, float32 [S] each; with feature fusion one part."""
         front = self.front
         crop = rng if self.train_crop == "random" and not front.fusion else None
         size = front.seconds * (self.max_windows if front.fusion else 1)
@@ -51,9 +58,10 @@ class AudioProcessor(Processor):
 
         sounds, _ = read_parts(value, plan, backend=self.backend)
         waves = [resample(sound.samples, sound.rate, front.sample_rate) for sound in sounds]
-        if front.fusion:
-            return self._fused(waves[0], rng)
-        return {"x": torch.stack([self._window(wave, rng) for wave in waves])}
+        if long == "active" and crop is None and len(waves[0]) > front.samples:
+            start = active_start(waves[0], front.samples)
+            return [waves[0][start : start + front.samples]]
+        return waves
 
     def _prepared(self, wave: np.ndarray, rng: np.random.Generator | None) -> Tensor:
         if rng is not None:

@@ -9,6 +9,8 @@ CASES: dict[str, tuple[str, dict]] = {
     "htsat": ("audio/htsat", _TINY["htsat"]),
     "htsat-projected": ("audio/htsat", {**_TINY["htsat"], "output": "projected"}),
     "htsat-fusion": ("audio/htsat", {**_TINY["htsat"], "fusion": True, "seconds": 1.0}),
+    "htsat-iaff": ("audio/htsat", {**_TINY["htsat"], "fusion": "iaff", "seconds": 1.0}),
+    "htsat-daf": ("audio/htsat", {**_TINY["htsat"], "fusion": "daf", "seconds": 1.0}),
     "htsat-in-model": ("audio/htsat", {**_TINY["htsat"], "features": "model"}),
     "htsat-tile": ("audio/htsat", {**_TINY["htsat"], "long": "tile", "seconds": 0.5}),
     "pann": ("audio/pann", _TINY["pann"]),

@@ -66,5 +66,6 @@ def _esresnext(sounds: State) -> dict[str, Any]:
         "points": 2 * (len(sounds["fbsp.fc"]) - 1),
         "attention": "att1.conv_point.weight" in sounds,
         "output": "projected",
+        "long": "active",
         "dim": sounds["fc.weight"].shape[0],
     }

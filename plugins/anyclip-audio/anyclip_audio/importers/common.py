@@ -10,6 +10,7 @@ from anyclip_text.importing import tokenizer_asset, tokenizer_beside
 from torch import Tensor
 
 from anyclip.checkpoint.importing import Imported, scale_of
+from anyclip.errors import CheckpointError
 from anyclip_audio.names import State
 
 _HEAD = 64  # width of every attention head of RoBERTa, BERT and GPT-2 in every published size
@@ -81,6 +82,23 @@ def htsat_config(state: State) -> dict[str, Any]:
         "num_attention_heads": [heads for _, heads in tables],
         "window_size": (round(tables[0][0] ** 0.5) + 1) // 2,
     }
+
+
+def fusion_kind(state: State, where: str) -> str | bool:
+    """How an HTSAT mixes long sounds: `aff`, `iaff`, `daf`, or False; names as in LAION-CLAP.
+
+    Raises CheckpointError for its other kinds.
+    """
+    if any(name.startswith(("mel_conv1d.", "fusion_model.")) for name in state):
+        raise CheckpointError(
+            "mixes spectrograms, not patches (a fusion type that ends in 1d): unsupported.", where=where
+        )
+    if state["patch_embed.proj.weight"].shape[1] > 1:
+        raise CheckpointError("has the fusion type channel_map, which is not supported.", where=where)
+    if "patch_embed.mel_conv2d.weight" not in state:
+        return False
+    parts = {name.split(".")[2] for name in state if name.startswith("patch_embed.fusion_model.")}
+    return "iaff" if "local_att2" in parts else "aff" if parts else "daf"
 
 
 def pann_options(state: State) -> dict[str, Any]:

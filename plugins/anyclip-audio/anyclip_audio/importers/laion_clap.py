@@ -7,7 +7,14 @@ from typing import Any
 
 from anyclip.checkpoint.importing import Imported, reading_layout
 from anyclip.errors import CheckpointError
-from anyclip_audio.importers.common import audio_text, bert_config, htsat_config, pann_options, tokenizer_files
+from anyclip_audio.importers.common import (
+    audio_text,
+    bert_config,
+    fusion_kind,
+    htsat_config,
+    pann_options,
+    tokenizer_files,
+)
 from anyclip_audio.names import MLP, State, below, laion_htsat, pann, put, renamed, rest
 
 KNOWN = ("audio_branch.", "audio_projection.", "text_branch.", "text_projection.", "logit_scale_a", "logit_scale_t")
@@ -55,6 +62,6 @@ def _audio(sounds: State, antialias: bool, where: str) -> tuple[dict[str, Any], 
             raise CheckpointError("is a fused PANN; of fused models only HTSAT is supported.", where=where)
         return {"name": "audio/pann", "options": {**pann_options(sounds), "quantise": True}}, pann(sounds)
     options: dict[str, Any] = {"model": htsat_config(sounds), "quantise": True}
-    if "patch_embed.mel_conv2d.weight" in sounds:
-        options |= {"fusion": True, "antialias": antialias}
+    if kind := fusion_kind(sounds, where):
+        options |= {"fusion": kind, "antialias": antialias}
     return {"name": "audio/htsat", "options": options}, put(laion_htsat(sounds), "audio_encoder.")

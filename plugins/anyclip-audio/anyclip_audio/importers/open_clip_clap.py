@@ -7,7 +7,7 @@ from typing import Any
 
 from anyclip.checkpoint.importing import Imported, read_json, reading_layout
 from anyclip.errors import CheckpointError, did_you_mean
-from anyclip_audio.importers.common import audio_text, bert_config, htsat_config, tokenizer_files
+from anyclip_audio.importers.common import audio_text, bert_config, fusion_kind, htsat_config, tokenizer_files
 from anyclip_audio.names import MLP, State, below, laion_htsat, put, renamed, rest
 
 _POOLS = {"cls_pooler": "default", "mean_pooler": "mean", "max_pooler": "max", "cls_last_hidden_state_pooler": "cls"}
@@ -40,7 +40,7 @@ def import_open_clip_clap(
         unit = bool(audio_cfg.get("pre_norm"))
         audio_layer = {**_mlp(below(state, "audio.proj."), activation), "normalize_inputs": unit}
         text_layer, text_projection = _text_projection(below(state, "text.proj."), text_cfg)
-        scale = state["logit_scale"]
+        scale, options = state["logit_scale"], _audio(sounds, audio_cfg, where)
     pool = _POOLS[text_cfg.get("hf_pooler_type") or "mean_pooler"]
     text = {"model": model, "pool": pool, "context_length": text_cfg.get("context_length", 77)}
     renamed_state = {
@@ -52,7 +52,7 @@ def import_open_clip_clap(
     }
     return audio_text(
         int(found["embed_dim"]),
-        {"name": "audio/htsat", "options": _audio(sounds, audio_cfg), "projection": audio_layer},
+        {"name": "audio/htsat", "options": options, "projection": audio_layer},
         {"name": "text/transformers", "options": text, "projection": text_layer},
         scale,
         renamed_state,
@@ -92,12 +92,13 @@ def _refuse(audio: dict[str, Any], text: dict[str, Any], where: str) -> None:
         raise CheckpointError(f"has a text tower that is not imported ({pooler}).", where=where)
 
 
-def _audio(sounds: State, audio: dict[str, Any]) -> dict[str, Any]:
+def _audio(sounds: State, audio: dict[str, Any], where: str) -> dict[str, Any]:
     options: dict[str, Any] = {"model": htsat_config(sounds)}
     options |= {ours: audio[theirs] for theirs, ours in _INPUT.items() if theirs in audio}
     if "clip_samples" in audio:
         options["seconds"] = audio["clip_samples"] / audio.get("sample_rate", 48_000)
-    return options | ({"fusion": True} if audio.get("enable_fusion") else {"long": "start"})
+    kind = fusion_kind(sounds, where)
+    return options | ({"fusion": kind} if kind else {"long": "start"})
 
 
 def _mlp(layers: State, activation: str) -> dict[str, Any]:
