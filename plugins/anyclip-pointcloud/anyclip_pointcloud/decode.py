@@ -19,6 +19,7 @@ from anyclip_pointcloud.pcd import read_pcd
 from anyclip_pointcloud.ply import read_ply
 from anyclip_pointcloud.sources import PointFile, open_file
 from anyclip_pointcloud.text import read_text
+from anyclip_pointcloud.texture import Texture
 
 _MAGIC = {b"ply": "ply", b"\x93NUMPY": "npy", b"PK\x03\x04": "npz", b"LASF": "las", b"glTF": ".glb"}
 _MAGIC |= {b"\x89HDF\r\n\x1a\n": "h5", b"# .PCD": "pcd", b"VERSION": "pcd"}
@@ -124,4 +125,6 @@ def _finite_mesh(mesh: Mesh) -> Mesh:
     kept = np.asarray(good[np.where(inside, mesh.faces, 0)].all(axis=1) | ~inside.all(axis=1))
     warn(f"{mesh.name}: {len(kept) - int(kept.sum())} faces have corners that are not finite and are left out")
     colors = None if mesh.face_colors is None else mesh.face_colors[kept]
-    return Mesh(mesh.vertices, mesh.faces[kept], mesh.vertex_colors, colors, mesh.name)
+    places = np.concatenate([[0], np.cumsum(kept)])
+    textures = tuple(Texture(int(places[t.first]), int(places[t.last]), t.pixels) for t in mesh.textures)
+    return replace(mesh, faces=mesh.faces[kept], face_colors=colors, textures=textures)

@@ -8,6 +8,7 @@ import numpy as np
 
 from anyclip.errors import BadSample
 from anyclip_pointcloud.cloud import Cloud
+from anyclip_pointcloud.texture import Texture
 
 _R2 = (0.7548776662466927, 0.5698402909980532)  # a sequence that fills the unit square evenly
 _BLOCK = 1 << 20  # faces at a time
@@ -15,13 +16,18 @@ _BLOCK = 1 << 20  # faces at a time
 
 @dataclass(frozen=True)
 class Mesh:
-    """vertices [V, 3]; faces int [F, 3]; colors of vertices [V, 3] or of faces [F, 3] in 0..1, or None."""
+    """vertices [V, 3]; faces int [F, 3]; colors of vertices [V, 3] or of faces [F, 3] in 0..1, or None.
+
+    uv [V, 2] of the vertices and textures: the colour of faces that have one comes from there.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
     vertex_colors: np.ndarray | None = None
     face_colors: np.ndarray | None = None
     name: str = "mesh"
+    uv: np.ndarray | None = None
+    textures: tuple[Texture, ...] = ()
 
 
 def sample_surface(mesh: Mesh, count: int) -> Cloud:
@@ -42,17 +48,28 @@ def sample_surface(mesh: Mesh, count: int) -> Cloud:
     weights = np.stack([1 - root, root * (1 - second), root * second], axis=1)  # [count, 3]
     corners = mesh.vertices[mesh.faces[face]].astype(np.float64)
     points = np.einsum("nk,nkc->nc", weights, corners)
-    colors = None if mesh.face_colors is None else mesh.face_colors[face]
-    if mesh.vertex_colors is not None:
-        colors = np.einsum("nk,nkc->nc", weights, mesh.vertex_colors[mesh.faces[face]])
     cross = _cross(corners)
     normals = cross / np.linalg.norm(cross, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
     return Cloud(
         points if mesh.vertices.dtype == np.float64 else points.astype(np.float32),
-        None if colors is None else colors.astype(np.float32),
+        _colors(mesh, face, weights),
         normals.astype(np.float32),
         mesh.name,
     )
+
+
+def _colors(mesh: Mesh, face: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    """Colours [N, 3] float32 of points in faces [N] with barycentric weights [N, 3]."""
+    colors = None if mesh.face_colors is None else mesh.face_colors[face].astype(np.float32)
+    if mesh.vertex_colors is not None:
+        colors = np.einsum("nk,nkc->nc", weights, mesh.vertex_colors[mesh.faces[face]]).astype(np.float32)
+    if colors is None and mesh.textures:
+        colors = np.ones((len(face), 3), np.float32)
+    for texture in mesh.textures if mesh.uv is not None else ():
+        rows = np.flatnonzero((face >= texture.first) & (face < texture.last))
+        corners = mesh.uv[mesh.faces[face[rows]]]  # type: ignore[index]
+        colors[rows] = texture.colors(np.einsum("nk,nkc->nc", weights[rows], corners))  # type: ignore[index]
+    return colors
 
 
 def _cross(corners: np.ndarray) -> np.ndarray:

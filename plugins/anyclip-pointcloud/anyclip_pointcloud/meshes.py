@@ -8,13 +8,13 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from anyclip.errors import UserError
 from anyclip_pointcloud.cloud import warn
 from anyclip_pointcloud.mesh import Mesh
+from anyclip_pointcloud.scenes import read_scene
 from anyclip_pointcloud.sources import PointFile
 
 APT = "apt-get install -y libusb-1.0-0 libgl1 libx11-6 libgomp1"
@@ -63,7 +63,7 @@ def read_mesh(file: PointFile, *, colors: bool, backend: str = "auto") -> Mesh:
         if problem:
             _tell_open3d(problem)
             backend = "trimesh"
-    mesh = _by_open3d(file) if require_backend(backend) == "open3d" else _by_trimesh(file)
+    mesh = _by_open3d(file) if require_backend(backend) == "open3d" else read_scene(file, colors=colors)
     if not len(mesh.vertices):
         raise file.error("holds no points, or is damaged")
     return mesh
@@ -93,55 +93,3 @@ def on_disk(file: PointFile) -> Iterator[str]:
         with open(path, "wb") as stream:
             stream.write(file.data or b"")
         yield path
-
-
-def _by_trimesh(file: PointFile) -> Mesh:
-    import trimesh
-
-    with file.open() as stream:
-        try:
-            resolver = trimesh.resolvers.FilePathResolver(file.path) if file.path else None
-            scene = trimesh.load_scene(stream, file_type=file.suffix[1:], resolver=resolver, process=False)
-            parts = scene.dump()
-        # its readers raise whatever damaged bytes lead to
-        except Exception as error:
-            raise file.error(f"damaged mesh: {str(error)[:200] or type(error).__name__}") from None
-    return _joined([p for p in parts if isinstance(p, (trimesh.Trimesh, trimesh.PointCloud))], file)
-
-
-def _joined(parts: list[Any], file: PointFile) -> Mesh:
-    """The parts of a scene as one mesh; parts without colours are white beside coloured ones."""
-    vertices, faces, colors, count = [], [], [], 0
-    coloured = False
-    for part in parts:
-        part_faces = np.asarray(getattr(part, "faces", np.zeros((0, 3))), dtype=np.int64)
-        vertices.append(np.asarray(part.vertices, dtype=np.float64))
-        faces.append(part_faces + count)
-        count += len(vertices[-1])
-        found = _part_colors(part, file)
-        coloured = coloured or found is not None
-        colors.append(np.ones((len(vertices[-1]), 3), np.float32) if found is None else found)
-    if not vertices:
-        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), name=file.name)
-    return Mesh(
-        np.concatenate(vertices), np.concatenate(faces), np.concatenate(colors) if coloured else None, name=file.name
-    )
-
-
-def _part_colors(part: Any, file: PointFile) -> np.ndarray | None:
-    """Colours of the corners, from corner colours, materials or textures (at the corners), or None."""
-    visual = part.visual if hasattr(part, "visual") else None
-    try:
-        if visual is None:
-            given = np.asarray(part.colors)  # a point cloud
-        elif visual.kind is None:
-            return None
-        else:
-            given = np.asarray((visual.to_color() if visual.kind == "texture" else visual).vertex_colors)
-    # a texture that is missing or damaged: the shape is still good
-    except Exception as error:
-        warn(f"{file.name}: its colours cannot be read and are left out: {str(error)[:100]}")
-        return None
-    if given.ndim != 2 or len(given) != len(part.vertices):
-        return None
-    return given[:, :3].astype(np.float32) / np.float32(255)

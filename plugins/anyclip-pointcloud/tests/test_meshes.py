@@ -145,6 +145,28 @@ def test_colours_of_corners_faces_and_materials(tmp_path):
     np.testing.assert_allclose(decode(str(tmp_path / "m.obj")).colors, [[0.2, 0.8, 0.2]] * 10_000, atol=0.01)
 
 
+def test_textures_are_read_where_the_points_are(tmp_path):
+    """One large quad with a picture of two halves: its corners alone would say neither colour."""
+    from PIL import Image
+
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:2, :, 0], pixels[2:, :, 2] = 255, 255  # red above, blue below
+    Image.fromarray(pixels).save(tmp_path / "t.png")
+    (tmp_path / "m.mtl").write_text("newmtl t\nKd 1 1 1\nmap_Kd t.png\n")
+    (tmp_path / "m.obj").write_text(
+        "mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl t\n"
+        "f 1/1 2/2 3/3 4/4\n"
+    )
+    trimesh.load_scene(str(tmp_path / "m.obj")).export(str(tmp_path / "m.glb"))
+    for name in ("m.obj", "m.glb"):
+        found = decode(str(tmp_path / name), surface=2000)
+        above = found.points[:, 1] > 0.5
+        np.testing.assert_allclose(found.colors[above], [[1, 0, 0]] * above.sum(), atol=0.02)
+        np.testing.assert_allclose(found.colors[~above], [[0, 0, 1]] * (~above).sum(), atol=0.02)
+    (tmp_path / "t.png").write_bytes(b"no picture")
+    assert len(decode(str(tmp_path / "m.obj"), surface=50)) == 50  # the shape is still good
+
+
 OFF = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"
 
 
