@@ -25,27 +25,30 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
 
 @pytest.fixture
 def picture_table():
-    """make(folder) writes `table.csv`, `photos/` and `sounds/`: a colour and a pitch per caption."""
+    """make(folder) writes `table.csv`, `photos/`, `sounds/` and `points/`: a colour, a pitch and a box per caption."""
 
     def make(folder: Path, *, train: int = 24, test: int = 12) -> Path:
         from PIL import Image
 
-        for kind in ("photos", "sounds"):
+        for kind in ("photos", "sounds", "points"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         colours = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
         rng = np.random.default_rng(0)
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "audio", "text", "split"])
+            writer.writerow(["image", "audio", "points", "text", "split"])
             for i in range(train + test):
                 name = list(colours)[i % 3]
                 pixels = np.clip(np.array(colours[name]) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / "photos" / f"{i}.jpg")
                 tone = 8000 * np.sin(2 * np.pi * (300 + 200 * (i % 3)) * np.arange(4000) / 8000)
                 write_wav(folder / "sounds" / f"{i}.wav", tone, 8000)
+                box = rng.random((50, 3)) * (1, 1, 1 + i % 3)
+                colour = np.tile(np.array(colours[name]) / 255, (50, 1))
+                np.save(folder / "points" / f"{i}.npy", np.concatenate([box, colour], axis=1).astype(np.float32))
                 text, split = f"a {name} square, number {i}", "train" if i < train else "test"
-                writer.writerow([f"photos/{i}.jpg", f"sounds/{i}.wav", text, split])
+                writer.writerow([f"photos/{i}.jpg", f"sounds/{i}.wav", f"points/{i}.npy", text, split])
         return table
 
     return make
