@@ -46,10 +46,12 @@ class TowerSpec(TestedSpec):
     """An encoder of one modality: target is a `Tower` subclass.
 
     promises: optional checks of the kit that must hold too: `compiles`, `exports`.
+    values: `module:function(n) -> list`; n values to try it with, where those that its modality renders do not fit.
     """
 
     kind: ClassVar[str] = "tower"
     promises: tuple[str, ...] = ()
+    values: str | None = None
 
     @property
     def modality(self) -> str:
@@ -83,9 +85,11 @@ class LossSpec(TestedSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilaritySpec(Spec):
+class SimilaritySpec(TestedSpec):
     """How a pair is scored: target is a `Similarity` subclass.
 
+    tiny: options for vectors of width 5 and up to 5 tokens per row, with which its exactness on several processes is
+    tried.
     tokens: whether it reads tokens or layers, which a tower with `cache: true` does not bring.
     """
 
@@ -195,8 +199,11 @@ class TowerPart:
     `frame: {name: image/timm, options: {...}}`."""
 
     ref: str | None = None
+    """A stream whose tower is shared."""
     name: str | None = None
+    """Registry name of a tower of its own."""
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Options of the own tower."""
 
     def __post_init__(self) -> None:
         if (self.ref is None) == (self.name is None):

@@ -39,11 +39,14 @@ class Imported:
     config: content of a config file: `model` with its towers, and `objectives` whose edge carries scale and bias.
     state: tensors under the names of the JointModel (`towers.<stream>.model...`, `projections.<stream>...`).
     assets: stream -> function that writes files of its tower (a tokenizer) into a folder.
+    objectives: tensors of what the pairs learn beside their scales (a similarity with weights), under the names of
+        `Objectives`: `0.similarity.whole`. All that the config's objectives have, or none.
     """
 
     config: dict[str, Any]
     state: dict[str, Tensor]
     assets: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    objectives: dict[str, Tensor] = field(default_factory=dict)
 
 
 def import_checkpoint_file(
@@ -60,6 +63,7 @@ def import_checkpoint_file(
     the importer. Raises CheckpointError: unreadable, unsafe, or tensors missing, unexpected or misshapen (listed).
     """
     from anyclip.model import build_model
+    from anyclip.objectives import build_objectives
 
     registry = get_registry()
     importer = registry.load("importer", layout)
@@ -75,8 +79,12 @@ def import_checkpoint_file(
             write(Path(folder) / stream)
         model = build_model(config.model, assets=Path(folder), load_weights=False).eval()
         load_exactly(model, imported.state, where=where)
+        objectives = build_objectives(config, model) if imported.objectives else None
+        if objectives is not None:
+            scales = {n: x for n, x in objectives.state_dict().items() if n.endswith((".log_scale", ".bias"))}
+            load_exactly(objectives, {**scales, **imported.objectives}, where=where)
         if out is not None:
-            save_model_folder(out, model, config)
+            save_model_folder(out, model, config, objectives=objectives)
     return model, config
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyclip.checkpoint.atomic import write_atomic
-from anyclip.checkpoint.folder import MODEL_FILE
+from anyclip.checkpoint.folder import MODEL_FILE, OBJECTIVES_FILE
 from anyclip.checkpoint.tensors import module_state, save_tensors
 from anyclip.checkpoint.versions import current_versions
 from anyclip.config import dump_config
@@ -16,11 +16,15 @@ from anyclip.errors import CheckpointError
 if TYPE_CHECKING:
     from anyclip.config import Config
     from anyclip.model import JointModel
+    from anyclip.objectives import Objectives
 
 
-def save_model_folder(path: str | Path, model: JointModel, config: Config) -> Path:
+def save_model_folder(
+    path: str | Path, model: JointModel, config: Config, *, objectives: Objectives | None = None
+) -> Path:
     """Write a model that `open_model` opens. Atomic: the folder appears whole or not at all.
 
+    objectives: also written, for similarities that have weights; `open_similarities` opens them.
     Raises CheckpointError when the disk refuses, naming the reason; an existing folder is replaced only at the end.
     """
 
@@ -30,6 +34,8 @@ def save_model_folder(path: str | Path, model: JointModel, config: Config) -> Pa
         (folder / "assets").mkdir()
         model.save_assets(folder / "assets")
         save_tensors(module_state(model), folder / MODEL_FILE)
+        if objectives is not None:
+            save_tensors(module_state(objectives), folder / OBJECTIVES_FILE)
 
     try:
         return write_atomic(path, write)

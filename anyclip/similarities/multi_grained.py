@@ -19,7 +19,7 @@ class MultiGrained(Similarity):
     """Mean of sentence-video, words-video, sentence-frames and words-frames similarities.
 
     The first stream gives the sentence (its features) and words (its tokens), the second frames (its tokens) and the
-    video (their masked mean): `pair: [text, video]`. Padding takes part in the attention, by default as
+    video (their masked mean, or its features): `pair: [text, video]`. Padding takes part in the attention, by default as
     zeros. The learned matrices begin as identities; they act on attention weights from the right.
     """
 
@@ -40,15 +40,21 @@ class MultiGrained(Similarity):
         tokens, mask = unit_tokens(encoding, "multi_grained")
         shown = tokens * mask[..., None].to(tokens.dtype) if self.options.mask else tokens
         embedding = F.normalize(at_least_fp32(features), dim=-1)
-        return {"embedding": embedding, "tokens": shown, "mean": unit_mean(tokens, mask)}
+        whole = embedding if self.options.video == "features" else unit_mean(tokens, mask)
+        return {"embedding": embedding, "tokens": shown, "mean": whole}
 
     def scores(self, a: Prepared, b: Prepared) -> Tensor:
+        return torch.stack(list(self.parts(a, b).values())).mean(dim=0)
+
+    def parts(self, a: Prepared, b: Prepared) -> dict[str, Tensor]:
+        """The four similarities, each [Na, Nb]: sentence-video, words-video, sentence-frames, words-frames."""
         words, frames = padded(a, "tokens", self.options.words), padded(b, "tokens", self.options.frames)
         sentence, video = a["embedding"], b["mean"]
         coarse = sentence @ self.whole @ video.T
         by_words = self._attend(torch.einsum("awd,bd->abw", words, video), self.words_video)
         by_frames = self._attend(torch.einsum("ad,bfd->abf", sentence, frames), self.frames_sentence)
-        return (coarse + by_words + by_frames + self._fine(words, frames)) / 4
+        fine = self._fine(words, frames)
+        return {"whole": coarse, "words_video": by_words, "sentence_frames": by_frames, "words_frames": fine}
 
     def _fine(self, words: Tensor, frames: Tensor) -> Tensor:
         every = torch.einsum("awd,bfd->abwf", words @ self.local, frames)

@@ -26,6 +26,9 @@ class MultiGrainedOptions:
     """Tokens of the second stream (X-CLIP: 12 frames); shorter rows are padded with zeros."""
     temperature: Annotated[float, Gt(0)] = 0.01
     """Of the attention over tokens."""
+    video: Literal["mean", "features"] = "mean"
+    """The second stream's whole: the mean of its unit tokens, or its features, where its tower has a mean of its own
+    (temporal heads)."""
     mask: bool = True
     """Padding tokens become zeros. false: the attention sees what towers give for padding, as in the origin."""
 

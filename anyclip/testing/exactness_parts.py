@@ -58,7 +58,7 @@ def subjects() -> list[Subject]:
                 entry |= {"scale": {"init": 4.0}} | ({"bias": {"init": -1.5}} if _has_bias(part.spec) else {})
                 found.append(Subject("loss", part.spec.name, _label(part.spec.name, options, i), [entry]))
     for part in registry.parts("similarity"):
-        for i, (pair, options) in enumerate(SIMILARITIES.get(part.spec.name, [(["a", "b"], {})])):
+        for i, (pair, options) in enumerate(SIMILARITIES.get(part.spec.name) or [_tiny(part.spec)]):
             entry = {"pair": pair, "similarity": {"name": part.qualified, "options": options}, "scale": {"init": 4.0}}
             found.append(Subject("similarity", part.spec.name, _label(part.spec.name, options, i), [entry]))
     for part in registry.parts("objective"):
@@ -70,6 +70,11 @@ def subjects() -> list[Subject]:
                 Subject("objective", part.spec.name, _label(part.spec.name, options, i), named, cacheable=cacheable)
             )
     return [*found, *(Subject("edge", "heads", f"heads {i}" if i else "heads", [e]) for i, e in enumerate(HEADS))]
+
+
+def _tiny(spec: Any) -> tuple[list[str], dict[str, Any]]:
+    """How a plugin's similarity is tried: one that reads tokens on vectors against tokens."""
+    return (["a", "t"] if spec.tokens else ["a", "b"]), dict(spec.tiny)
 
 
 def untried() -> list[str]:

@@ -67,9 +67,9 @@ class TransformersTextOptions(TextOptions):
     """false: only the configuration of the folder, with random weights. An inline config is always random."""
     config: dict[str, Any] = field(default_factory=dict)
     """Settings of the model's configuration to change: `{attention_probs_dropout_prob: 0.0}`."""
-    pool: Literal["default", "cls", "mean", "max", "last", "eos"] = "default"
+    pool: Literal["default", "cls", "mean", "words", "max", "last", "eos"] = "default"
     """How tokens become one vector. `default`: what the folder says (sentence-transformers), else the model's own
-    pooler, else `last` for causal models, else `mean`."""
+    pooler, else `last` for causal models, else `mean`. `words`: the mean without the first token (VideoCLIP)."""
     attend_padding: bool | None = None
     """The model sees padding as tokens and texts are padded to `context_length`. Default: true for SigLIP, which was
     trained so."""

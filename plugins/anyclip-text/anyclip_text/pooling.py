@@ -10,12 +10,14 @@ def pool_tokens(tokens: Tensor, mask: Tensor, ids: Tensor, how: str, eos_id: int
     """tokens [B, T, W], mask [B, T] (True = counts), ids [B, T] -> [B, W].
 
     `cls` the first token, `last` the last that counts, `eos` the first end-of-text id, `mean` and `max` over those
-    that count.
+    that count, `words` the mean without the first token.
     """
     if how == "cls":
         return tokens[:, 0]
-    if how == "mean":
+    if how in ("mean", "words"):
         weight = mask.to(tokens.dtype)
+        if how == "words":
+            weight = weight * (torch.arange(mask.shape[1], device=mask.device) > 0)
         total = torch.einsum("btw,bt->bw", tokens, weight)
         return total / weight.sum(dim=1, keepdim=True).clamp(min=1e-9)
     if how == "max":

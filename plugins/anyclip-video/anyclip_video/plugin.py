@@ -91,21 +91,25 @@ def anyclip_towers():
             options=f"anyclip_video.tower_options:{options}Options",
             summary=summary,
             tiny=_TINY[name],
+            values="anyclip_video.features_processor:example_features" if name == "features" else None,
         )
 
 
 @hookimpl
 def anyclip_similarities():
-    for name, target, options, summary in (
-        ("clip4clip_tight", "tight_similarity:TightSimilarity", "Tight", "A transformer over sentence and frames"),
-        ("xclip_prompts", "prompts_similarity:PromptsSimilarity", "Prompts", "Texts changed by the video (X-CLIP)"),
+    tight = {"dim": 5, "layers": 1, "positions": 8}
+    prompts = {"dim": 5, "layers": 1, "heads": 1}
+    for name, target, options, summary, tiny in (
+        ("clip4clip_tight", "tight_similarity:Tight", "Tight", "A transformer over sentence and frames", tight),
+        ("xclip_prompts", "prompts_similarity:Prompts", "Prompts", "Texts changed by the video (X-CLIP)", prompts),
     ):
         yield SimilaritySpec(
             name=name,
-            target=f"anyclip_video.{target}",
+            target=f"anyclip_video.{target}Similarity",
             options=f"anyclip_video.tower_options:{options}Options",
             summary=summary,
             tokens=True,
+            tiny=tiny,
         )
 
 

@@ -1,0 +1,1 @@
+"""Importers of published video checkpoints; their text side needs the package anyclip-text."""
