@@ -27,7 +27,7 @@ $(VENV)/.installed: $(MANIFESTS)
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export,docs]"
+	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export,lora,docs]"
 	touch $@
 
 install: $(VENV)/.installed

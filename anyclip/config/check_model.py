@@ -15,7 +15,7 @@ from anyclip.errors import did_you_mean
 from anyclip.specs import TowerPart, TowerRef
 
 _STREAM = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_OWNED = ("options", "init", "freeze", "checkpointing", "cache")  # settings of a tower that a `ref` shares
+_OWNED = ("options", "init", "freeze", "lora", "checkpointing", "cache")  # settings of a tower that a `ref` shares
 
 
 def check_model(checking: Checking) -> dict[str, set[str]]:
@@ -87,6 +87,10 @@ def _check_settings(checking: Checking, tower: TowerConfig, key: Key) -> None:
     if isinstance(tower.freeze, list):
         for i, text in enumerate(tower.freeze):
             checking.regex(text, (*key, "freeze", i))
+    if tower.lora is not None:
+        for i, text in enumerate(tower.lora.match):
+            checking.regex(text, (*key, "lora", "match", i))
+        checking.idle((*key, "freeze"), "with lora the tower's own weights stay anyway.", (*key, "lora"))
     if tower.checkpointing and tower.freeze is True:
         checking.idle((*key, "checkpointing"), "a frozen tower keeps no activations.", (*key, "freeze"))
     if tower.share_projection:

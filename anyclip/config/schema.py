@@ -41,6 +41,20 @@ class ProjectionConfig:
 
 
 @dataclass(kw_only=True)
+class LoraConfig:
+    """Low-rank adapters in a tower's linear layers (LoRA, arXiv:2106.09685); needs peft."""
+
+    rank: Positive = 8
+    """Inner width of an adapter."""
+    alpha: Annotated[float, Gt(0)] | None = None
+    """The adapter's output is multiplied by alpha / rank. Default: the rank."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Dropout before an adapter."""
+    match: list[str] = field(default_factory=lambda: [".*"])
+    """Regular expressions searched in the names of the linear layers."""
+
+
+@dataclass(kw_only=True)
 class TowerConfig:
     """One stream's tower."""
 
@@ -60,6 +74,8 @@ class TowerConfig:
     """The projection keeps its first weights."""
     init: str | None = None
     """A run, model folder or .safetensors file that gives this tower's first weights."""
+    lora: LoraConfig | None = None
+    """Adapters learn, the tower's own weights stay: `lora: {rank: 8}`."""
     checkpointing: bool = False
     """Activation checkpointing: less memory, more time, same numbers."""
     cache: bool = False

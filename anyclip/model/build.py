@@ -16,6 +16,7 @@ from anyclip.errors import UserError, did_you_mean
 from anyclip.model.checkpointing import checkpoint_activations
 from anyclip.model.freezing import freeze
 from anyclip.model.joint import JointModel
+from anyclip.model.lora import add_lora
 from anyclip.projections import build_projection
 from anyclip.specs import TowerRef
 from anyclip.towers import Tower, create_tower
@@ -47,6 +48,9 @@ def build_model(
     for stream, settings in config.towers.items():
         where = f"model.towers.{stream}.freeze"
         freeze(model.tower(stream), settings.freeze, where=where)
+        if settings.lora is not None:
+            with seeded(f"{seed}/lora/{stream}"):
+                add_lora(model.tower(stream), settings.lora, where=f"model.towers.{stream}.lora")
         freeze(model.projection(stream), settings.freeze_projection)
         if settings.checkpointing:
             checkpoint_activations(model.tower(stream))

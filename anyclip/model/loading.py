@@ -8,6 +8,7 @@ from torch import Tensor
 
 from anyclip.errors import CheckpointError
 from anyclip.model.joint import JointModel
+from anyclip.model.lora import plain_names
 from anyclip.model.sharing import aliases
 
 
@@ -28,6 +29,10 @@ def load_tower_state(model: JointModel, stream: str, state: Mapping[str, Tensor]
     given = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
     given |= {name: given[first] for name, first in aliases(tower).items() if name not in given and first in given}
     own = tower.state_dict()
+    if any(".lora_" in name for name in own) and not any(".lora_" in name for name in given):  # a plain tower's weights
+        now = plain_names(own)
+        given = {now.get(name, name): tensor for name, tensor in given.items()}
+        own = {name: tensor for name, tensor in own.items() if ".lora_" not in name}
     both = [name for name in own if name in given]
     shapes = [f"{n} {list(given[n].shape)} for {list(own[n].shape)}" for n in both if given[n].shape != own[n].shape]
     problems = [
@@ -38,7 +43,7 @@ def load_tower_state(model: JointModel, stream: str, state: Mapping[str, Tensor]
     if any(names for _, names in problems):
         text = "; ".join(f"{what}: {_some(names)}" for what, names in problems if names)
         raise CheckpointError(f"does not fit the tower of {stream!r}: {text}.", where=where)
-    tower.load_state_dict(given)
+    tower.load_state_dict({**tower.state_dict(), **given})
 
 
 def _some(names: list[str], limit: int = 20) -> str:
