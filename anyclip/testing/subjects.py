@@ -86,7 +86,8 @@ def rendered(modality: str, n: int) -> list[Any]:
 
 
 class TowerSubject(Subject):
-    """A tower. values(n): n different values that its processor loads; default: synthetic scenes of its modality."""
+    """A tower. values(n): n different values that its processor loads; default: the spec's, else synthetic scenes of
+    its modality."""
 
     kind = "tower"
 
@@ -100,7 +101,10 @@ class TowerSubject(Subject):
 
     @functools.cached_property
     def values(self) -> list[Any]:
-        found = list(self._values(ROWS)) if self._values else rendered(self.modality, ROWS)
+        values = self._values
+        if values is None and isinstance(self.spec, TowerSpec) and self.spec.values:
+            values = resolve(self.spec.values, owner=self.part)
+        found = list(values(ROWS)) if values else rendered(self.modality, ROWS)
         if len(found) != ROWS:
             raise Fault(f"values({ROWS}) gave {len(found)} values.", "return as many values as are asked for")
         return found

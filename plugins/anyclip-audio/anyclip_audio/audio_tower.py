@@ -84,7 +84,7 @@ class AudioTower(Tower):
             pooled, tokens = self.encode(x, inputs.get("longer"))
         found = {depth: self.as_tokens(tapped[depth]) for depth in layers}
         if present is not None:
-            pooled, tokens = _mean_of_windows(pooled, present), None
+            pooled, tokens = mean_of_windows(pooled, present), None
         real = None if tokens is None else torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return Encoding(pooled=pooled, tokens=tokens, mask=real, layers=found, terms=self.terms(len(pooled)))
 
@@ -108,7 +108,7 @@ class AudioTower(Tower):
         write_assets(folder, _ASSET, saved)
 
 
-def _mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
+def mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
     """[windows, W] in row order -> [B, W]."""
     sums = pooled.new_zeros(len(present), pooled.shape[1])
     rows = present.nonzero()[:, 0]

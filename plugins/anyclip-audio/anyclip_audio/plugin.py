@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import ModalitySpec, ReaderSpec, TowerSpec
+from anyclip.specs import ImporterSpec, ModalitySpec, ReaderSpec, TowerSpec
+from anyclip_audio.speech_rows import speech_towers
 
 SUFFIXES = (
     ".wav",
@@ -94,6 +95,7 @@ def anyclip_towers():
             summary=summary,
             tiny=_TINY[name],
         )
+    yield from speech_towers()
 
 
 @hookimpl
@@ -111,3 +113,30 @@ def anyclip_readers():
             summary=summary,
             example=f"anyclip_audio.layouts_examples:{name}",
         )
+
+
+@hookimpl
+def anyclip_importers():
+    for name, function, options, summary in (
+        (
+            "laion-clap",
+            "laion_clap",
+            "LaionClap",
+            "LAION-CLAP: HTSAT with or without fusion, or PANN, and RoBERTa or BERT",
+        ),
+        ("msclap", "msclap", "MsClap", "MS-CLAP of 2022 (Cnn14, BERT) and 2023 (HTSAT, GPT-2)"),
+        ("audioclip", "audioclip", "AudioClip", "AudioCLIP: image, text and audio"),
+        ("wav2clip", "wav2clip", "Wav2clip", "Wav2CLIP's audio encoder, alone or with its CLIP"),
+        ("transformers-clap", "transformers_clap", "TransformersClap", "ClapModel of transformers"),
+        ("open-clip-clap", "open_clip_clap", "OpenClipClap", "Audio-text models of open_clip 4.2"),
+    ):
+        yield ImporterSpec(
+            name=name,
+            target=f"anyclip_audio.importers.{function}:import_{function}",
+            options=f"anyclip_audio.importers.options:{options}Import",
+            summary=summary,
+            requires=_IMPORTER_NEEDS.get(name, ("anyclip_text",)),
+        )
+
+
+_IMPORTER_NEEDS = {"audioclip": ("anyclip_image", "anyclip_text"), "wav2clip": ()}

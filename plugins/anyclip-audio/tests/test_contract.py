@@ -9,6 +9,7 @@ from anyclip.testing import TowerContract
 
 from .cases import CASES
 from .conftest import clip, encoded
+from .speech_cases import CODES_CASES, SPEECH_CASES
 
 
 class TestTowers(TowerContract):
@@ -24,4 +25,4 @@ class TestTowers(TowerContract):
 
 def test_every_registered_tower_has_a_case():
     ours = {part.spec.name for part in get_registry().parts("tower") if part.distribution == "anyclip-audio"}
-    assert ours == {case[0] for case in CASES.values()}
+    assert ours == {case[0] for cases in (CASES, SPEECH_CASES, CODES_CASES) for case in cases.values()}
