@@ -166,9 +166,8 @@ def ulip_tower_of(data: Mapping[str, Any], name: str) -> Tower:
         sizes |= {"points": config["N"], "colors": name.endswith("colored")}
         return create_tower("pointcloud/pointbert", **sizes)
     if name == "pointmlp":
-        renamed = {"normalize": "affine"}
-        sizes: dict[str, Any] = {renamed.get(k, k): v for k, v in config["mlp"].items() if k != "groups"}
-        return create_tower("pointcloud/pointmlp", **sizes)
+        sizes = {k: v for k, v in config["mlp"].items() if k not in ("groups", "normalize")}
+        return create_tower("pointcloud/pointmlp", affine=config["mlp"]["normalize"], **sizes)
     return create_tower("pointcloud/pointnet2", points=config["N_pn"])
 
 
