@@ -158,7 +158,7 @@ def test_what_is_written_is_read_again(writer):
     pytest.importorskip({"pyav": "av"}.get(writer, writer))
     clip = numbered(30)
     tone = (np.sin(np.arange(16_000) / 10).astype(np.float32) / 2, 16_000)
-    data = write_video(clip, 15.0, tone) if writer == "pyav" else _with_torchcodec(clip, 15.0, tone, 18, 12)
+    data = write_video(clip, 15.0, tone) if writer == "pyav" else _with_torchcodec(iter(clip), 15.0, tone, 18, 12)
     found = decode(data)
     assert [number_of(frame) for frame in found] == list(range(30))
     assert decode(write_video(numbered(5, 47, 63), 8.0)).shape == (5, 46, 62, 3)
