@@ -245,7 +245,7 @@ class TorchcodecSource(SoundSource):
             if "No audio frames were decoded" in str(error):  # behind the end
                 return np.zeros((0, 1), np.float32)
             raise BadSample(f"{self.name}: damaged: {_plain(error)}") from None
-        return np.ascontiguousarray(found.data.numpy().T)
+        return found.data.numpy().T
 
 
 class LibrosaSource(SoundSource):
