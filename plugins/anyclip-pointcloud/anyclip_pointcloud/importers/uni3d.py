@@ -44,6 +44,7 @@ def import_uni3d(
         "encoder_dim": encoder["encoder.second_conv.3.weight"].shape[0],
         "dim": encoder["trans2embed.weight"].shape[0],
         "output": "projected",
+        "sample": "stride",  # farthest sampling of 10,000 points gains nothing
         **({} if "model" in given else {"size": _size(encoder, where)}),
         **given,
     }
