@@ -19,6 +19,7 @@ from anyclip_audio.audio_tower import AudioTower, Built
 from anyclip_audio.front import Front
 from anyclip_audio.fusion import use_fusion
 from anyclip_audio.options import HtsatOptions
+from anyclip_audio.transformers_build import plain
 
 _SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"patch_embeds_hidden_size": 96, "depths": [2, 2, 6, 2]},
@@ -60,7 +61,7 @@ class HtsatTower(AudioTower):
         use_fusion(model.get_submodule(core), config)
         return Built(
             model=model,
-            architecture=plain(config),
+            architecture=settings(config),
             front=front,
             width=config.projection_dim if options.output == "projected" else config.hidden_size,
             blocks=[f"{core}.layers.{i}" for i in range(len(config.depths))],
@@ -148,9 +149,6 @@ def _load(kind: Any, folder: str, config: ClapAudioConfig) -> Any:
     return model
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """The configuration as JSON, without the place it came from."""
-    values = config.to_diff_dict()
-    for name in ("_name_or_path", "transformers_version", "architectures", "model_type"):
-        values.pop(name, None)
-    return values
+def settings(config: Any) -> dict[str, Any]:
+    """What ClapAudioConfig is made again from."""
+    return {name: value for name, value in plain(config).items() if name != "model_type"}

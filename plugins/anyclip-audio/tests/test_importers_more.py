@@ -192,6 +192,42 @@ def test_open_clip_clap(tmp_path, pooler, kind, audio):
     assert front.fmin == audio.get("fmin", 50)
 
 
+def test_open_clip_clap_with_whisper(tmp_path):
+    """The numbers of this tower are those of test_parity.py; here they come back from the written folder."""
+    reference = create_tower(
+        "audio/transformers",
+        model={"model_type": "qwen2_audio_encoder", "d_model": 64, "encoder_layers": 1, "encoder_attention_heads": 1,
+               "encoder_ffn_dim": 96, "num_mel_bins": 80, "max_source_positions": 1500},
+        output="projected", dim=24, mel_scale="htk",
+    ).eval()  # fmt: skip
+    own = noise(reference.state_dict())
+    reference.load_state_dict(own)
+    back = {
+        "model.embed_positions.weight": "positional_embedding", "model.layers.": "blocks.", "projection.": "proj.",
+        "model.layer_norm.": "ln_post.", "model.": "",
+    }  # fmt: skip
+    inner = {
+        ".self_attn.q_proj.": ".attn.query.", ".self_attn.k_proj.": ".attn.key.", ".self_attn.v_proj.": ".attn.value.",
+        ".self_attn.out_proj.": ".attn.out.", ".self_attn_layer_norm.": ".attn_ln.", ".fc1.": ".mlp.0.",
+        ".fc2.": ".mlp.2.", ".final_layer_norm.": ".mlp_ln.",
+    }  # fmt: skip
+    encoder_state = {"audio_bos_eos_token.weight": torch.zeros(2, 24)}
+    for name, value in own.items():
+        start = next(old for old in back if name.startswith(old))
+        new = back[start] + name[len(start) :]
+        for old, published in inner.items():
+            new = new.replace(old, published)
+        encoder_state[new] = value
+    state, config = open_clip_clap()
+    state = {key: value for key, value in state.items() if not key.startswith(("audio.encoder.", "audio.proj."))}
+    state |= {**put(encoder_state, "audio.encoder."), **mlp(24, 24, "audio.proj.")}
+    config["audio_cfg"] = {"model_type": "whisper", "model_name": "tiny", "proj_act": "gelu"}
+    model, _ = imported("open-clip-clap", {"state_dict": state}, tmp_path, tokenizer="bytes", config=config)
+    inputs = reference.processor.collate([reference.processor.load(SOUND)])
+    with torch.no_grad():
+        assert torch.equal(model.encode("audio", inputs).pooled, reference(inputs).pooled)
+
+
 def test_open_clip_clap_mistakes():
     state, config = open_clip_clap()
     with pytest.raises(CheckpointError, match="do not tell the model: embed_dim, audio_cfg, text_cfg not given"):

@@ -108,6 +108,20 @@ def pann_options(state: State) -> dict[str, Any]:
     return {"size": size, "channels": channels, "n_mels": state["bn0.weight"].shape[0]}
 
 
+def whisper_config(state: State) -> dict[str, Any]:
+    """Inline config of Whisper's encoder as open_clip builds it: it pools pairs of positions before the last norm."""
+    width, bands, _ = state["conv1.weight"].shape
+    return {
+        "model_type": "qwen2_audio_encoder",
+        "d_model": width,
+        "encoder_layers": count(state, "blocks.", 1),
+        "encoder_attention_heads": width // _HEAD,
+        "encoder_ffn_dim": state["blocks.0.mlp.0.weight"].shape[0],
+        "num_mel_bins": bands,
+        "max_source_positions": state["positional_embedding"].shape[0],
+    }
+
+
 def count(state: State, prefix: str, position: int) -> int:
     """Number of different parts at that position of the dotted names under a prefix."""
     return len({name.split(".")[position] for name in state if name.startswith(prefix)})

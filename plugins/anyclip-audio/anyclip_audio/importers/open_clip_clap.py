@@ -7,8 +7,16 @@ from typing import Any
 
 from anyclip.checkpoint.importing import Imported, read_json, reading_layout
 from anyclip.errors import CheckpointError, did_you_mean
-from anyclip_audio.importers.common import audio_text, bert_config, fusion_kind, htsat_config, tokenizer_files
+from anyclip_audio.importers.common import (
+    audio_text,
+    bert_config,
+    fusion_kind,
+    htsat_config,
+    tokenizer_files,
+    whisper_config,
+)
 from anyclip_audio.names import MLP, State, below, laion_htsat, put, renamed, rest
+from anyclip_audio.speech_names import whisper_encoder
 
 _POOLS = {"cls_pooler": "default", "mean_pooler": "mean", "max_pooler": "max", "cls_last_hidden_state_pooler": "cls"}
 _INPUT = {"sample_rate": "sample_rate", "window_size": "n_fft", "hop_size": "hop", "fmin": "fmin", "fmax": "fmax"}
@@ -22,10 +30,11 @@ def import_open_clip_clap(
     config: dict[str, Any] | None = None,
     tokenizer: str | None = None,
 ) -> Imported:
-    """HTSAT, with feature fusion or without, and RoBERTa or BERT, with open_clip's projections.
+    """HTSAT, with feature fusion or without, or Whisper's encoder, and RoBERTa or BERT, with open_clip's projections.
 
-    Left out: the STFT and mel kernels and the AudioSet classifier. Fused models see the whole of a long sound shrunk,
-    as LAION's do; open_clip takes a random window in its place.
+    Left out: the STFT and mel kernels and the AudioSet classifier. Fused models see a whole long sound shrunk, as
+    LAION's do; open_clip takes a random window in its place. Whisper hears through mel bands on the HTK scale, as
+    open_clip ships them, and each sound is clamped by its own maximum (`published_batch`: by the batch's).
     """
     where = str(source or "open-clip-clap")
     found = _config(config or {}, name, source, where)
@@ -40,11 +49,11 @@ def import_open_clip_clap(
         unit = bool(audio_cfg.get("pre_norm"))
         audio_layer = {**_mlp(below(state, "audio.proj."), activation), "normalize_inputs": unit}
         text_layer, text_projection = _text_projection(below(state, "text.proj."), text_cfg)
-        scale, options = state["logit_scale"], _audio(sounds, audio_cfg, where)
+        scale, (tower, audio_state) = state["logit_scale"], _audio(sounds, audio_cfg, where)
     pool = _POOLS[text_cfg.get("hf_pooler_type") or "mean_pooler"]
     text = {"model": model, "pool": pool, "context_length": text_cfg.get("context_length", 77)}
     renamed_state = {
-        **put(laion_htsat(sounds), "towers.audio.model.audio_encoder."),
+        **put(audio_state, "towers.audio."),
         **put(renamed(below(state, "audio.proj."), MLP), f"projections.audio.{'inner.' if unit else ''}"),
         **put(texts, "towers.text.model."),
         **put(text_projection, "projections.text."),
@@ -52,7 +61,7 @@ def import_open_clip_clap(
     }
     return audio_text(
         int(found["embed_dim"]),
-        {"name": "audio/htsat", "options": options, "projection": audio_layer},
+        {**tower, "projection": audio_layer},
         {"name": "text/transformers", "options": text, "projection": text_layer},
         scale,
         renamed_state,
@@ -82,9 +91,9 @@ def _config(config: dict[str, Any], name: str | None, source: Path | None, where
 
 
 def _refuse(audio: dict[str, Any], text: dict[str, Any], where: str) -> None:
-    kind = audio.get("model_type", "HTSAT")
-    if kind != "HTSAT":
-        raise CheckpointError(f"has an audio tower of type {kind!r}; only HTSAT is imported.", where=where)
+    kind = str(audio.get("model_type", "HTSAT"))
+    if kind.lower() not in ("htsat", "whisper"):
+        raise CheckpointError(f"has an audio tower of type {kind!r}, not HTSAT or whisper.", where=where)
     if audio.get("training_head"):
         raise CheckpointError("projects only in training (training_head), which is not supported.", where=where)
     pooler = text.get("hf_pooler_type") or "mean_pooler"
@@ -92,13 +101,19 @@ def _refuse(audio: dict[str, Any], text: dict[str, Any], where: str) -> None:
         raise CheckpointError(f"has a text tower that is not imported ({pooler}).", where=where)
 
 
-def _audio(sounds: State, audio: dict[str, Any], where: str) -> dict[str, Any]:
-    options: dict[str, Any] = {"model": htsat_config(sounds)}
+def _audio(sounds: State, audio: dict[str, Any], where: str) -> tuple[dict[str, Any], State]:
+    """The audio tower, and its tensors under its own names."""
+    if str(audio.get("model_type")).lower() == "whisper":
+        model = whisper_config(sounds)
+        options = {"model": model, "output": "projected", "dim": sounds["proj.weight"].shape[0], "mel_scale": "htk"}
+        return {"name": "audio/transformers", "options": options}, whisper_encoder(sounds)
+    options = {"model": htsat_config(sounds)}
     options |= {ours: audio[theirs] for theirs, ours in _INPUT.items() if theirs in audio}
     if "clip_samples" in audio:
         options["seconds"] = audio["clip_samples"] / audio.get("sample_rate", 48_000)
     kind = fusion_kind(sounds, where)
-    return options | ({"fusion": kind} if kind else {"long": "start"})
+    options |= {"fusion": kind} if kind else {"long": "start"}
+    return {"name": "audio/htsat", "options": options}, put(laion_htsat(sounds), "model.audio_encoder.")
 
 
 def _mlp(layers: State, activation: str) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import transformers
 
 from anyclip.checkpoint.importing import Imported, read_json, reading_layout
 from anyclip.errors import CheckpointError
-from anyclip_audio.htsat_tower import declared_input, plain
+from anyclip_audio.htsat_tower import declared_input, settings
 from anyclip_audio.importers.common import audio_text, tokenizer_files
 from anyclip_audio.names import State, below, put, rest, with_constants
+from anyclip_audio.transformers_build import plain
 
 PARTS = {"audio": ("audio_model.", "audio_projection."), "text": ("text_model.", "text_projection.")}
 _SCALES = ("logit_scale_a", "logit_scale_t")
@@ -36,7 +37,7 @@ def import_transformers_clap(
         part.projection_hidden_act = found.projection_hidden_act
     towers = {
         "audio": {"name": "audio/htsat", "options": _audio(found.audio_config, source)},
-        "text": {"name": "text/transformers", "options": {"model": _text(found.text_config), "output": "projected"}},
+        "text": {"name": "text/transformers", "options": {"model": plain(found.text_config), "output": "projected"}},
     }
     audio, text = ({**tower, "projection": "identity"} for tower in towers.values())
     renamed = rest(state, (*PARTS["audio"], *PARTS["text"], *_SCALES))
@@ -60,7 +61,7 @@ def _config(values: dict[str, Any], where: str) -> Any:
 
 
 def _audio(config: Any, source: Path | None) -> dict[str, Any]:
-    values = plain(config)
+    values = settings(config)
     fusion = bool(values.pop("enable_fusion", False))
     values.pop("fusion_type", None)
     return {"model": values, "output": "projected", "fusion": fusion, **declared_input(_extractor(source))}
@@ -71,7 +72,3 @@ def _extractor(source: Path | None) -> dict[str, Any]:
     beside = read_json(source, "preprocessor_config.json")
     beside = beside or read_json(source, "processor_config.json").get("feature_extractor", {})
     return {**transformers.ClapFeatureExtractor().to_dict(), **beside}
-
-
-def _text(config: Any) -> dict[str, Any]:
-    return {"model_type": "clap_text_model", **plain(config)}
