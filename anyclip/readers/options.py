@@ -63,6 +63,17 @@ class HuggingFaceOptions:
 
 
 @dataclass(kw_only=True)
+class LayoutOptions:
+    """What readers of published datasets' folders understand (`anyclip.readers.layouts`)."""
+
+    path: str
+    """The dataset's folder, as it was unpacked (relative to the config file)."""
+    absent: Literal["keep", "leave_out"] = "keep"
+    """Annotations whose file is not there: `keep` their rows, so that they are counted as broken values, or
+    `leave_out` the rows and say how many."""
+
+
+@dataclass(kw_only=True)
 class SyntheticStream:
     """How one stream of the synthetic reader is made."""
 

@@ -7,21 +7,18 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Len
 
+from anyclip.readers import options as readers
+
 Fold = Annotated[int, Ge(1)]
 
 
 @dataclass(kw_only=True)
-class LayoutOptions:
-    """What every layout understands."""
+class LayoutOptions(readers.LayoutOptions):
+    """What every layout of sounds understands."""
 
-    path: str
-    """The dataset's folder, as it was unpacked (relative to the config file)."""
     where: str | None = None
     """Keep the rows of the dataset's own table for which this holds, such as `esc10 == "True"`; see `where` of the
     `manifest` reader."""
-    absent: Literal["keep", "leave_out"] = "keep"
-    """Sounds of the table whose file is not there: `keep` their rows, so that they are counted as broken values, or
-    `leave_out` the rows and say how many."""
 
 
 @dataclass(kw_only=True)
