@@ -182,6 +182,7 @@ def anyclip_evaluations():
         ("retrieval", "Retrieval", "Recall@K, median rank, both directions, with bootstrap intervals"),
         ("modality_gap", "ModalityGap", "Gap, alignment and uniformity of the streams on the sphere"),
         ("zero_shot", "ZeroShot", "Classification by class prompts"),
+        ("zero_shot_search", "ZeroShotSearch", "The same, with token weights and prompts searched on other rows"),
         ("linear_probe", "LinearProbe", "A linear classifier on frozen embeddings"),
     ):
         yield EvaluationSpec(

@@ -70,3 +70,8 @@ def file_stamp(path: str) -> bytes | None:
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
+
+
+def text_number(text: str) -> int:
+    """A whole number for a label in words: equal texts have equal numbers, on every process and in every run."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

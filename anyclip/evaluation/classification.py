@@ -13,7 +13,7 @@ from torch import Tensor
 from anyclip.errors import UserError
 from anyclip.evaluation.base import Result
 from anyclip.evaluation.intervals import bootstrap
-from anyclip.similarities import create_similarity
+from anyclip.similarities import Similarity, create_similarity
 
 if TYPE_CHECKING:
     from anyclip.evaluation.data import EvalData
@@ -30,14 +30,22 @@ def check_label(data: EvalData, label: str, evaluation: str) -> None:
 
 
 def labelled_vectors(
-    data: EvalData, stream: str, label: str, *, limit: int | None, batch_size: int, similarity: str = "cosine"
+    data: EvalData,
+    stream: str,
+    label: str,
+    *,
+    limit: int | None,
+    batch_size: int,
+    similarity: str | Similarity = "cosine",
 ) -> tuple[Tensor, list[Any], Tensor]:
     """(vectors [N, E], label of each, its data row [N]) of the rows that have both.
 
-    Alternatives of a row count one by one.
+    Alternatives of a row count one by one. The vectors are what the similarity prepares as `embedding`.
     """
     labels = data.field(label, limit)
-    vectors = data.vectors(stream, create_similarity(similarity), name=similarity, limit=limit, batch_size=batch_size)
+    made = create_similarity(similarity) if isinstance(similarity, str) else similarity
+    name = similarity if isinstance(similarity, str) else type(similarity).__name__
+    vectors = data.vectors(stream, made, name=name, limit=limit, batch_size=batch_size)
     items = data.items(stream, limit)
     position = torch.full((len(items),), -1)
     position[vectors.items] = torch.arange(len(vectors.items))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Len, Lt
 
@@ -84,6 +84,27 @@ class ZeroShotOptions:
         bad = [t for t in self.templates or () if "{}" not in t]
         if bad:
             raise ValueError(f"a template holds {{}} for the class name, this does not: {bad[0]!r}")
+
+
+@dataclass(kw_only=True)
+class ZeroShotSearchOptions(ZeroShotOptions):
+    search: Annotated[list[Literal["prompts", "weights"]], Len(1)] = field(
+        default_factory=lambda: ["prompts", "weights"]
+    )
+    """What is searched, in this order. `weights`: of the tokens (views) that the tower's vector is a sum of;
+    `prompts`: one sentence of each class instead of the mean of all."""
+    holdout: Annotated[float, Gt(0), Lt(1)] | None = None
+    """Search on this share of the validation rows and measure on the others. Default: search on the training rows."""
+    max_train: Positive | None = None
+    """Search on so many training rows, evenly spread."""
+    weights: Annotated[list[Annotated[float, Ge(0)]], Len(2)] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0])
+    """Values that a weight may take."""
+    exhaustive: Annotated[int, Ge(0)] = 4096
+    """Try every combination of weights where there are at most so many; otherwise climb from several starts."""
+    starts: Annotated[int, Ge(0)] = 8
+    """Random starts of the climb, beside equal weights."""
+    passes: Positive = 2
+    """Rounds of the search of prompts over the classes."""
 
 
 @dataclass(kw_only=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anyclip.data.prompts import filled, read_prompts
 from anyclip.errors import UserError
 from anyclip.evaluation.base import Evaluation, Result
 from anyclip.evaluation.classification import check_label, labelled_vectors, measure, only_stream, worst_classes
@@ -33,39 +33,38 @@ class ZeroShot(Evaluation):
     half a place, as in retrieval.
     """
 
+    name: ClassVar[str] = "zero_shot"
+
     def run(self, model: JointModel, data: EvalData) -> Result:
         options = self.options
-        check_label(data, options.label, "zero_shot")
-        prompt_stream = self._prompt_stream(model, data)
-        stream = only_stream(
-            data, [s for s in data.streams if s != prompt_stream], options.stream, "zero_shot", "stream"
-        )
-        vectors, labels, _ = labelled_vectors(
-            data, stream, options.label, limit=options.max_rows, batch_size=options.batch_size
-        )
-        names = self._classes(data, labels)
-        known = {name: i for i, name in enumerate(names)}
-        keep = [k for k, label in enumerate(labels) if str(label) in known]
-        truth = np.array([known[str(labels[k])] for k in keep], dtype=np.int64)
-        result = Result("zero_shot", {}, info=self._info(data, stream, prompt_stream, names, len(keep), len(labels)))
+        stream, prompt_stream = self._streams(model, data)
+        limits = {"limit": options.max_rows, "batch_size": options.batch_size}
+        vectors, labels, _ = labelled_vectors(data, stream, options.label, **limits)
+        names = self._classes(labels)
+        keep, truth = of_classes(labels, names)
+        result = Result(self.name, {}, info=self._info(data, stream, prompt_stream, names, len(keep), len(labels)))
         if not keep or not names:
             return result
-        prototypes = self._prototypes(model, data, prompt_stream, self._prompts(data, stream, names))
+        prompts = self._embedded(model, data, prompt_stream, self._prompts(data, stream, names))
         with matmul_precision("highest"):
-            scores = vectors[keep] @ prototypes.T
-        place, guess = _places(scores, torch.from_numpy(truth))
+            scores = vectors[keep] @ torch.stack([mean_direction(part) for part in prompts]).T
+        self._measure(result, stream, scores, truth, names)
+        return result
+
+    def _measure(self, result: Result, stream: str, scores: Tensor, truth: Tensor, names: list[str]) -> None:
+        """Accuracies of scores [N, C] against the right classes [N], and the worst classes."""
+        place, guess = _places(scores, truth)
         hits = {"top1": place <= 1, **({"top5": place <= 5} if len(names) > 5 else {})}
         measure(
             result,
             stream,
             {k: v.astype(np.float64) for k, v in hits.items()},
-            truth,
+            truth.numpy(),
             {"top1": 1 / len(names), "top5": min(1.0, 5 / len(names))},
-            resamples=options.bootstrap,
-            seed=options.seed,
+            resamples=self.options.bootstrap,
+            seed=self.options.seed,
         )
-        result.examples = worst_classes(names, truth, guess, options.worst)
-        return result
+        result.examples = worst_classes(names, truth.numpy(), guess, self.options.worst)
 
     def _info(self, data, stream, prompt_stream, names, used, labelled):
         edge = data.edge(stream, prompt_stream)
@@ -78,13 +77,17 @@ class ZeroShot(Evaluation):
             "rows_of_other_classes": labelled - used,
         }
 
-    def _prompt_stream(self, model: JointModel, data: EvalData) -> str:
+    def _streams(self, model: JointModel, data: EvalData) -> tuple[str, str]:
+        """The stream to classify and the one that embeds the prompts."""
+        check_label(data, self.options.label, self.name)
         texts = [s for s in model.streams if data.is_text(s)]
         if self.options.prompt_stream is not None:
             texts = list(model.streams)
-        return only_stream(data, texts, self.options.prompt_stream, "zero_shot", "prompt_stream")
+        prompt_stream = only_stream(data, texts, self.options.prompt_stream, self.name, "prompt_stream")
+        others = [s for s in data.streams if s != prompt_stream]
+        return only_stream(data, others, self.options.stream, self.name, "stream"), prompt_stream
 
-    def _classes(self, data: EvalData, labels: list) -> list[str]:
+    def _classes(self, labels: list) -> list[str]:
         if self.options.classes is not None:
             return list(self.options.classes)
         return sorted({str(label) for label in labels})
@@ -92,21 +95,32 @@ class ZeroShot(Evaluation):
     def _prompts(self, data: EvalData, stream: str, names: list[str]) -> list[list[str]]:
         """Sentences of each class."""
         if self.options.prompts is not None:
-            return _read_prompts(Path(data.base or "") / self.options.prompts, names)
+            return read_prompts(Path(data.base or "") / self.options.prompts, names)
         spec = get_registry().modality(data.modality(stream))
-        templates = self.options.templates or spec.prompts or _FALLBACK
-        spoken = [name.replace("_", " ") for name in names]
-        return [[template.replace("{}", name) for template in templates] for name in spoken]
+        return filled(self.options.templates or spec.prompts or _FALLBACK, names)
 
-    def _prototypes(self, model: JointModel, data: EvalData, stream: str, prompts: list[list[str]]) -> Tensor:
-        """[C, E] unit vectors; every process embeds all prompts."""
+    def _embedded(self, model: JointModel, data: EvalData, stream: str, prompts: list[list[str]]) -> list[Tensor]:
+        """Unit vectors [S, E] of each class's sentences; every process embeds all prompts."""
         flat = [sentence for sentences in prompts for sentence in sentences]
         embedded = embed_values(model, stream, flat, batch_size=self.options.batch_size)
         if embedded.errors:
             position, reason = embedded.errors[0]
-            raise UserError(f"zero_shot: the prompt {flat[position]!r} cannot be embedded: {reason}.", where=data.name)
-        parts = embedded.vectors.split([len(sentences) for sentences in prompts])
-        return F.normalize(torch.stack([part.mean(0) for part in parts]), dim=-1)
+            raise UserError(
+                f"{self.name}: the prompt {flat[position]!r} cannot be embedded: {reason}.", where=data.name
+            )
+        return list(embedded.vectors.split([len(sentences) for sentences in prompts]))
+
+
+def of_classes(labels: list, names: list[str]) -> tuple[list[int], Tensor]:
+    """(positions of the labels that are one of the classes, the number of the class of each)."""
+    number = {name: i for i, name in enumerate(names)}
+    keep = [k for k, label in enumerate(labels) if str(label) in number]
+    return keep, torch.tensor([number[str(labels[k])] for k in keep], dtype=torch.long)
+
+
+def mean_direction(vectors: Tensor) -> Tensor:
+    """Unit vectors [S, E] -> the unit vector of their mean [E]."""
+    return F.normalize(vectors.mean(dim=0), dim=-1)
 
 
 def _places(scores: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -118,22 +132,3 @@ def _places(scores: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
     gap.scatter_(1, truth[:, None], -torch.inf)
     place = 1 + (gap > 1e-6).sum(1) + 0.5 * (gap.abs() <= 1e-6).sum(1)
     return place.numpy(), scores.argmax(1).numpy()
-
-
-def _read_prompts(path: Path, names: list[str]) -> list[list[str]]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"the prompts cannot be read: {error}.", where=str(path)) from error
-    wrong = not isinstance(table, dict) or [k for k, v in table.items() if not _sentences(v)]
-    if wrong:
-        raise UserError("prompts are a JSON object: class -> list of sentences.", where=str(path))
-    missing = [name for name in names if name not in table]
-    if missing:
-        shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-        raise UserError(f"no prompts for {len(missing)} classes: {shown}.", where=str(path))
-    return [table[name] for name in names]
-
-
-def _sentences(value) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(s, str) and s.strip() for s in value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from anyclip import distributed
 from anyclip.data import Batch
+from anyclip.data.digests import text_number
 from anyclip.data.rng import keyed_generator
 from anyclip.distributed import Presence
 from anyclip.errors import UserError
@@ -139,7 +139,7 @@ class Context:
         """Own rows and values of a field; where this process has none, none of the kind that others have."""
         found = self.batch.fields.get(name)
         if found is not None and not isinstance(found[1], Tensor):
-            found = found[0], torch.tensor([_number(text) for text in found[1]], dtype=torch.long)
+            found = found[0], torch.tensor([text_number(text) for text in found[1]], dtype=torch.long)
         kinds = distributed.gather_objects(None if found is None else (found[1].dtype, tuple(found[1].shape[1:])))
         kind = next((k for k in kinds if k is not None), None)
         if kind is None:
@@ -185,11 +185,6 @@ class Context:
 
 class FieldError(UserError, LookupError):
     """A value that an objective reads is not there."""
-
-
-def _number(text: str) -> int:
-    """A whole number for a label in words: equal texts have equal numbers, on every process and in every run."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _equal_length(x: Tensor) -> Tensor:

@@ -57,14 +57,23 @@ class Raw(WordTower):
         self.processor = ToyProcessor(8)
 
 
+class Views(Raw):
+    """Three tokens: the vector twice, and between them one that points at the next word; `pooled` is their sum."""
+
+    def forward(self, inputs, *, mask=None, layers=()):
+        tokens = torch.stack([inputs, 3 * inputs.roll(1, dims=1), inputs], dim=1) * self.scale
+        return Encoding(tokens.sum(1), tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool))
+
+
 @pytest.fixture
 def _words():
     module = types.ModuleType("words_for_test")
-    module.WordTower, module.Raw = WordTower, Raw
+    module.WordTower, module.Raw, module.Views = WordTower, Raw, Views
     sys.modules["words_for_test"] = module
     specs = [
         ModalitySpec(name="word", summary="words", string_is_value=True),
         TowerSpec(name="word/table", target="words_for_test:WordTower", summary="words"),
+        TowerSpec(name="toy/views", target="words_for_test:Views", summary="tokens"),
         TowerSpec(name="toy/raw", target="words_for_test:Raw", summary="vectors as they are"),
     ]
     rows = [r for r in get_registry().rows if r.distribution == "anyclip"]
@@ -82,7 +91,7 @@ def setup(tmp_path, _words):
     from anyclip.config import config_from_dict
     from anyclip.model import build_model
 
-    def make(rows, **options):
+    def make(rows, evaluation="zero_shot", tower="toy/raw", train=None, **options):
         path = tmp_path / "val.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         config = config_from_dict(
@@ -90,15 +99,18 @@ def setup(tmp_path, _words):
                 "model": {
                     "dim": 8,
                     "towers": {
-                        "thing": {"name": "toy/raw", "projection": "identity"},
+                        "thing": {"name": tower, "projection": "identity"},
                         "word": {"name": "word/table", "projection": "identity"},
                     },
                 },
                 "objectives": [{"pair": ["thing", "word"]}],
                 "data": {"val": [{"name": "manifest", "options": {"path": str(path)}}], "workers": 0},
-                "eval": [{"name": "zero_shot", "options": options}],
+                "eval": [{"name": evaluation, "options": options}],
             }
         )
+        if train is not None:
+            (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in train))
+            config.data.train = [replace(config.data.val[0], options={"path": str(tmp_path / "train.jsonl")})]
         return build_model(config.model, seed=0), config
 
     def rows(names, label=lambda name: name, noise=0.05):
@@ -157,3 +169,41 @@ def test_equal_prompts_tie_by_half():
     place, guess = _places(scores, torch.tensor([1, 0]))
     assert place.tolist() == [1.5, 2.5]
     assert guess.tolist() == [0, 2]
+
+
+def test_weights_of_tokens_are_searched_on_other_rows(setup):
+    make, rows = setup
+    table = rows([*CENTRES] * 4)
+    search = {"evaluation": "zero_shot_search", "tower": "toy/views", "search": ["weights"]}
+    model, config = make(table[:14], train=table[14:], **search)
+    (result,) = run_evaluations(model, config)
+    assert result.numbers["thing/top1_before"] < 0.2
+    assert result.numbers["thing/top1"] == 1.0
+    first, second, third = result.info["weights"]
+    assert first + third > 3 * second
+    assert result.info["searched_rows"] == 14
+    before, after = result.info["searched_top1"]
+    assert before < 0.2
+    assert after == 1.0
+    model, config = make(table, holdout=0.5, **search)
+    (held,) = run_evaluations(model, config)
+    assert (held.info["searched_rows"], held.info["rows"]) == (14, 28)
+    assert held.numbers["thing/top1"] == 1.0
+    model, config = make(table, **search)
+    with pytest.raises(UserError, match="no training dataset holds both"):
+        run_evaluations(model, config)
+
+
+def test_sentences_are_searched(setup, tmp_path):
+    make, rows = setup
+    words = list(CENTRES)
+    prompts = {word: [f"not a {words[i - 1]}", word, f"no {words[i - 1]}"] for i, word in enumerate(words)}
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    table = rows(words * 4)
+    search = {"evaluation": "zero_shot_search", "prompts": str(tmp_path / "prompts.json"), "search": ["prompts"]}
+    model, config = make(table[:14], train=table[14:], passes=7, **search)
+    (result,) = run_evaluations(model, config)
+    assert result.numbers["thing/top1_before"] < 0.2
+    assert result.numbers["thing/top1"] == 1.0
+    assert set(result.info["prompts"].items()) <= {(word, word) for word in words}
+    assert len(result.info["prompts"]) >= 6
