@@ -58,7 +58,7 @@ def mapping_cloud(value: Mapping[str, Any], name: str = "mapping") -> Cloud:
 
 def with_parts(cloud: Cloud, colors: Any, normals: Any) -> Cloud:
     """The cloud with colours and normals [N, 3] that stood beside it. Raises BadSample for another shape."""
-    parts = {"colors": cloud.colors, "normals": cloud.normals}
+    parts = {"colors": cloud.rgb, "normals": cloud.normals}
     for kind, array in (("colors", colors), ("normals", normals)):
         if array is None:
             continue

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from anyclip.errors import BadSample
@@ -9,46 +12,75 @@ from anyclip_pointcloud.cloud import Cloud, warn
 
 _XYZ = (("x", "y", "z"), ("X", "Y", "Z"))
 _RGB = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_PACKED = ("rgb", "rgba")
 _NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 
 
-def named_cloud(records: np.ndarray, name: str) -> Cloud:
-    """A structured array -> a cloud. Raises BadSample when x, y, z are not there."""
-    points = _stacked(records, _XYZ)
-    if points is None:
-        raise BadSample(f"{name}: has no x, y, z but {', '.join(records.dtype.names or ()) or 'nothing'}")
-    colors, normals = _stacked(records, _RGB), _stacked(records, _NORMALS)
-    return Cloud(
-        points if points.dtype == np.float64 else points.astype(np.float32, copy=False),
-        None if colors is None else scaled_colors(colors),
-        None if normals is None else normals.astype(np.float32, copy=False),
-        name,
-    )
+def named_cloud(blocks: Iterable[np.ndarray], dtype: np.dtype, count: int, name: str) -> Cloud:
+    """Structured arrays of a type, `count` records together -> a cloud. Raises BadSample when x, y, z are not there.
+
+    A block is copied from before the next is asked for: they may share a buffer. `rgb` and `rgba` are packed bytes.
+    """
+    fields = {kind: _fields(dtype, choices) for kind, choices in (("xyz", _XYZ), ("rgb", _RGB), ("normals", _NORMALS))}
+    if fields["xyz"] is None:
+        raise BadSample(f"{name}: has no x, y, z but {', '.join(dtype.names or ()) or 'nothing'}")
+    packed = next((n for n in _PACKED if n in (dtype.names or ()) and dtype[n].itemsize == 4), None)
+    packed = packed if fields["rgb"] is None else None
+    found = {kind: np.empty((count, 3), _kind(dtype, chosen, kind)) for kind, chosen in fields.items() if chosen}
+    if packed:
+        found["rgb"] = np.empty((count, 3), np.uint8)
+    done = 0
+    for block in blocks:
+        part = slice(done, done + len(block))
+        for kind, columns in found.items():
+            _copy(block, fields[kind] or (packed or "",), columns[part])
+        done += len(block)
+    rgb = found.get("rgb")
+    return Cloud(found["xyz"], None if rgb is None else scaled_colors(rgb), found.get("normals"), name)
 
 
-def _stacked(records: np.ndarray, choices: tuple[tuple[str, ...], ...]) -> np.ndarray | None:
-    names = records.dtype.names or ()
-    for fields in choices:
-        if set(fields) <= set(names):
-            kind = np.result_type(*(records.dtype[f] for f in fields)).newbyteorder("=")
-            columns = np.empty((len(records), 3), kind)
-            for i, field in enumerate(fields):
-                columns[:, i] = records[field]
-            return columns
-    return None
+def _fields(dtype: np.dtype, choices: tuple[tuple[str, ...], ...]) -> tuple[str, ...] | None:
+    return next((fields for fields in choices if set(fields) <= set(dtype.names or ())), None)
+
+
+def _kind(dtype: np.dtype, fields: tuple[str, ...], kind: str) -> np.dtype:
+    """Points stay float64 where float32 would lose digits; colours stay what they are."""
+    given = np.result_type(*(dtype[field] for field in fields)).newbyteorder("=")
+    if kind == "rgb":
+        return given
+    return np.dtype(np.float64 if kind == "xyz" and given.itemsize > 4 - (given.kind in "iu") else np.float32)
+
+
+def _copy(block: np.ndarray, fields: tuple[str, ...], columns: np.ndarray) -> None:
+    """Fields of a block into columns [N, 3]."""
+    if len(fields) == 1:  # packed: blue, green, red, alpha
+        columns[:] = np.ascontiguousarray(block[fields[0]]).view(np.uint8).reshape(-1, 4)[:, 2::-1]
+        return
+    size = columns.itemsize
+    offsets = [block.dtype.fields[field][1] for field in fields]  # type: ignore[index]
+    same = all(block.dtype[field] == columns.dtype for field in fields)
+    if same and size > 1 and offsets == [offsets[0], offsets[0] + size, offsets[0] + 2 * size]:
+        # neighbours: their bytes are copied at once instead of three times with a stride
+        layout: Any = {"names": ["v"], "formats": [f"V{3 * size}"], "offsets": offsets[:1]}
+        layout["itemsize"] = block.dtype.itemsize
+        joined = block.view(np.dtype(layout))["v"]
+        columns.view(f"V{3 * size}")[:, 0] = joined
+        return
+    for i, field in enumerate(fields):
+        columns[:, i] = block[field]
 
 
 def scaled_colors(colors: np.ndarray) -> np.ndarray:
-    """Colours of any kind -> float32 in 0..1: bytes by 255, 16 bits by 65535, floats above 1 by 255."""
+    """Bytes as they are; other colours as float32 in 0..1: 16 bits by 65535, integers and floats above 1 by 255."""
+    if colors.dtype == np.uint8:
+        return colors
     if colors.dtype.kind == "u" and colors.dtype.itemsize == 2:
         top = 65535.0 if len(colors) and colors.max() > 255 else 255.0
     elif colors.dtype.kind in "iu":
         top = 255.0
     else:
         top = 255.0 if len(colors) and np.nanmax(colors, initial=0.0) > 1 else 1.0
-    found = colors.astype(np.float32)
-    if top != 1.0:
-        found *= np.float32(1 / top)
+    found = np.multiply(colors, np.float32(1 / top), dtype=np.float32, casting="unsafe")
     return np.nan_to_num(found.clip(0, 1, out=found), copy=False, nan=0.0) if colors.dtype.kind == "f" else found
 
 

@@ -103,14 +103,17 @@ def _finite(cloud: Cloud) -> Cloud:
     """The cloud less points that are not finite, with a warning; normals that are not become 0."""
     if not len(cloud):
         raise BadSample(f"{cloud.name}: holds 0 points")
-    good = np.isfinite(cloud.points)
-    if not good.all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(cloud.points.sum())  # without a mask of all points
+    if not finite:
+        good = np.isfinite(cloud.points)
         kept = np.asarray(good.all(axis=1))
         count = len(cloud) - int(kept.sum())
         if count == len(cloud):
             raise BadSample(f"{cloud.name}: none of its {count} points is finite")
-        warn(f"{cloud.name}: {count} of {len(cloud)} points are not finite and are left out")
-        cloud = cloud[kept]
+        if count:
+            warn(f"{cloud.name}: {count} of {len(cloud)} points are not finite and are left out")
+            cloud = cloud[kept]
     if cloud.normals is None:
         return cloud
     return replace(cloud, normals=np.nan_to_num(cloud.normals, nan=0.0, posinf=0.0, neginf=0.0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from anyclip_pointcloud.cloud import Cloud
 from anyclip_pointcloud.columns import named_cloud
-from anyclip_pointcloud.sources import PointFile, read_records, stride
+from anyclip_pointcloud.sources import PointFile, record_blocks, stride
 from anyclip_pointcloud.text import read_table
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
@@ -36,14 +36,14 @@ def read_pcd(file: PointFile, most: int) -> Cloud:
         raise file.error(f"holds {points} points")
     if encoding == "ascii":
         table = read_table(file, offset, most, columns=sum(counts), rows=points)
-        records = _from_table(table, dtype, counts)
+        blocks = [_from_table(table, dtype, counts)]
     elif encoding == "binary":
-        records = read_records(file, dtype, points, offset, most)
+        blocks = record_blocks(file, dtype, points, offset, most)
     elif encoding == "binary_compressed":
-        records = _compressed(file, dtype, points, offset)[:: stride(points, most)]
+        blocks = [_compressed(file, dtype, points, offset)[:: stride(points, most)]]
     else:
         raise file.error(f"its DATA is {encoding}; ascii, binary and binary_compressed are known")
-    return _cloud(records, file.name)
+    return named_cloud(blocks, dtype, -(-points // stride(points, most)), file.name)
 
 
 def _header(head: bytes, file: PointFile) -> tuple[dict[str, list[str]], int]:
@@ -67,15 +67,6 @@ def _from_table(table: np.ndarray, dtype: np.dtype, counts: list[int]) -> np.nda
         records[name] = values if count != 1 else values[:, 0]
         column += count
     return records
-
-
-def _cloud(records: np.ndarray, name: str) -> Cloud:
-    cloud = named_cloud(records, name)
-    packed = next((n for n in ("rgb", "rgba") if n in (records.dtype.names or ())), None)
-    if packed is None or cloud.colors is not None or records.dtype[packed].itemsize != 4:
-        return cloud
-    bits = np.ascontiguousarray(records[packed]).view(np.uint8).reshape(-1, 4)  # blue, green, red, alpha
-    return Cloud(cloud.points, bits[:, 2::-1].astype(np.float32) * np.float32(1 / 255), cloud.normals, name)
 
 
 def _compressed(file: PointFile, dtype: np.dtype, points: int, offset: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from anyclip_pointcloud.cloud import Cloud
 from anyclip_pointcloud.columns import named_cloud
 from anyclip_pointcloud.mesh import Mesh, fan, uses_most_vertices
-from anyclip_pointcloud.sources import PointFile, read_records
+from anyclip_pointcloud.sources import PointFile, record_blocks, stride
 from anyclip_pointcloud.text import read_table
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
@@ -47,7 +48,9 @@ def read_ply(file: PointFile, most: int) -> Cloud | Mesh:
     _check_size(file, elements, offset, ascii_=not order)
     faces = by_name.get("face")
     if vertex is elements[0] and vertex.plain and not (faces and faces.count):
-        return named_cloud(_records(file, vertex, order, offset, most), file.name)
+        blocks = _blocks(file, vertex, order, offset, most)
+        kept = -(-vertex.count // stride(vertex.count, most))
+        return named_cloud(blocks, vertex.dtype(order or "<"), kept, file.name)
     return _by_plyfile(file, most, triangles=bool(order))
 
 
@@ -88,14 +91,15 @@ def _check_size(file: PointFile, elements: list[_Element], offset: int, *, ascii
         raise file.error(f"truncated: the header says {said}; {file.size - offset} bytes follow, not {needed}")
 
 
-def _records(file: PointFile, vertex: _Element, order: str, offset: int, most: int) -> np.ndarray:
+def _blocks(file: PointFile, vertex: _Element, order: str, offset: int, most: int) -> Iterator[np.ndarray]:
     if order:
-        return read_records(file, vertex.dtype(order), vertex.count, offset, most)
+        yield from record_blocks(file, vertex.dtype(order), vertex.count, offset, most)
+        return
     table = read_table(file, offset, most, columns=len(vertex.fields), rows=vertex.count)
-    records = np.empty(len(table), [(name, kind or "f8") for name, kind in vertex.fields])
+    records = np.empty(len(table), vertex.dtype("<"))
     for i, (name, _) in enumerate(vertex.fields):
         records[name] = table[:, i]
-    return records
+    yield records
 
 
 def _by_plyfile(file: PointFile, most: int, *, triangles: bool) -> Cloud | Mesh:
@@ -111,11 +115,12 @@ def _by_plyfile(file: PointFile, most: int, *, triangles: bool) -> Cloud | Mesh:
                 raise file.error(f"truncated or damaged: {error}") from None
         except (ValueError, OverflowError, MemoryError) as error:
             raise file.error(f"damaged: {error}") from None
-    cloud = named_cloud(data["vertex"].data, file.name)  # type: ignore[possibly-undefined]
+    vertices = np.asarray(data["vertex"].data)  # type: ignore[possibly-undefined]
+    cloud = named_cloud([vertices], vertices.dtype, len(vertices), file.name)
     faces = _faces(data["face"].data) if "face" in data else np.zeros((0, 3), np.int64)
     if uses_most_vertices(faces, len(cloud)):
         return Mesh(cloud.points, faces, vertex_colors=cloud.colors, name=file.name)
-    return cloud[:: -(-len(cloud) // most)]
+    return cloud[:: stride(len(cloud), most)]
 
 
 def _faces(data: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def content_key(value: Any) -> str:
         digest.update(f"#{file.part}".encode() if file.part is not None else b"")
         return digest.hexdigest()
     cloud = decode(value)
-    for name, part in (("points", cloud.points), ("colors", cloud.colors), ("normals", cloud.normals)):
+    for name, part in (("points", cloud.points), ("colors", cloud.rgb), ("normals", cloud.normals)):
         if part is not None:
             digest.update(f"{name}{part.dtype}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())

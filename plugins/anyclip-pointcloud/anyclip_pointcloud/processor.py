@@ -82,9 +82,8 @@ class PointProcessor(Processor):
     def _colors(self, cloud: Cloud, rows: np.ndarray) -> np.ndarray | None:
         if not self.colors:
             return None
-        if cloud.colors is None:
-            return np.full((len(rows), 3), self.missing_color, np.float32)
-        return cloud.colors[rows]
+        colors = cloud[rows].colors
+        return np.full((len(rows), 3), self.missing_color, np.float32) if colors is None else colors
 
     def _turned(self, vectors: np.ndarray) -> np.ndarray:
         """A quarter turn that brings the up axis of the files onto that of the tower: (x, z, -y) from z to y."""

@@ -192,7 +192,7 @@ def test_rows_of_files_with_several_clouds(tmp_path):
 
 
 def test_large_files_are_thinned_evenly(tmp_path, monkeypatch):
-    monkeypatch.setattr("anyclip_pointcloud.sources._BLOCK", 1000)  # many blocks
+    monkeypatch.setattr("anyclip_pointcloud.sources._BUFFER", 1000)  # many blocks
     monkeypatch.setattr("anyclip_pointcloud.text._BLOCK", 1000)
     for name, (data, colours, _) in FILES.items():
         (tmp_path / name).write_bytes(data)
