@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import EvaluationSpec, ImporterSpec, ModalitySpec, SimilaritySpec, TowerSpec
+from anyclip.specs import EvaluationSpec, ImporterSpec, ModalitySpec, ReaderSpec, SimilaritySpec, TowerSpec
 
 SUFFIXES = (
     ".mp4",
@@ -138,4 +138,22 @@ def anyclip_importers():
             options=f"anyclip_video.importers.options:{options}Import",
             summary=summary,
             requires=("anyclip_text",),
+        )
+
+
+@hookimpl
+def anyclip_readers():
+    for name, summary in (
+        ("msrvtt", "The folder of MSR-VTT: 1k-A and the other splits, 20 captions a video"),
+        ("msvd", "The folder of MSVD: about 40 captions a video"),
+        ("didemo", "The folder of DiDeMo: paragraphs, or moments with their sentence"),
+        ("activitynet", "The folder of ActivityNet Captions: paragraphs, or sentences with their part"),
+        ("lsmdc", "The folder of LSMDC 2016: film clips with a sentence"),
+    ):
+        yield ReaderSpec(
+            name=name,
+            target=f"anyclip_video.layouts_{name}:{name.capitalize()}Reader",
+            options=f"anyclip_video.layouts_options:{name.capitalize()}Options",
+            summary=summary,
+            example=f"anyclip_video.layouts_examples:{name}",
         )
