@@ -124,6 +124,7 @@ def anyclip_objectives():
         )
     for name, cls, cacheable, summary in (
         ("ntxent", "NTXent", True, "Two views of a sample attract (SimCLR; with a loss on a pair: SLIP)"),
+        ("paired_views", "PairedViews", True, "Two views attract, and their mean another stream (CLIP2Point)"),
         ("simsiam", "SimSiam", True, "Each of two views predicts the other (SimSiam)"),
         ("masked_modelling", "MaskedModelling", False, "Guess hidden tokens; runs the tower again (BERT, DeCLIP)"),
         ("self_distillation", "SelfDistillation", False, "A masked view predicts a moving average of the tower"),
@@ -135,6 +136,13 @@ def anyclip_objectives():
             summary=summary,
             cacheable=cacheable,
         )
+    yield ObjectiveSpec(
+        name="class_prompts",
+        target="anyclip.objectives.class_prompts:ClassPrompts",
+        options="anyclip.objectives.options:ClassPromptsOptions",
+        summary="Cross entropy with the prompts of every class (few-shot adapters)",
+        fields=("label",),
+    )
 
 
 @hookimpl

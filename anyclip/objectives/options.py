@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from anyclip.config.schema import HeadConfig
 
@@ -110,6 +110,44 @@ class NTXentOptions:
     """Divides the similarities."""
     head: HeadConfig | None = field(default_factory=lambda: HeadConfig(dim=256, hidden=4096, layers=3, norm="layer"))
     """Layers on the tower's output; null: its output itself."""
+
+    def __post_init__(self):
+        _two(self.streams)
+
+
+@dataclass(kw_only=True)
+class ClassPromptsOptions:
+    stream: str
+    """The stream that is classified."""
+    prompt_stream: str
+    """The frozen stream that embeds the prompts."""
+    classes: Annotated[list[str], Len(2)]
+    """Names of the classes, as they stand in the field `label`."""
+    templates: Annotated[list[str], Len(1)] = field(default_factory=lambda: ["{}"])
+    """Sentences with `{}` for the class name; a class is the mean of its sentences."""
+    scale: Annotated[float, Gt(0)] = 100.0
+    """What the cosines are multiplied with."""
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of the target that is spread over all C classes (PointCLIP: e = 0.2 over the others, so e C / (C - 1))."""
+
+    def __post_init__(self):
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name stands there twice")
+        bad = [t for t in self.templates if "{}" not in t]
+        if bad:
+            raise ValueError(f"a template holds {{}} for the class name, this does not: {bad[0]!r}")
+
+
+@dataclass(kw_only=True)
+class PairedViewsOptions:
+    streams: list[str]
+    """Two views of one stream, such as `[depth, depth#1]`."""
+    other_stream: str
+    """The stream that their mean is compared with."""
+    temperature: Annotated[float, Gt(0)] = 0.07
+    """Divides the similarities."""
+    balance: bool = True
+    """Learn how much the views' own term counts; false: as much as the other."""
 
     def __post_init__(self):
         _two(self.streams)

@@ -21,6 +21,7 @@ from anyclip.data.batch import Batch, Part
 from anyclip.distributed import block, rank, single_process, world_size
 from anyclip.model import build_model
 from anyclip.objectives import Objective, build_objectives
+from anyclip.objectives.class_prompts import ClassPrompts
 from anyclip.registry import get_registry
 from anyclip.step import Step, StepOutput, after_step, train_step
 from anyclip.testing.exactness import TOLERANCE, Case, _fabric, errors, gradients, spawn, table
@@ -106,6 +107,8 @@ def build(subject: Subject) -> Step:
     tower = {"name": "toy/mlp", "options": options}
     used = {s.partition("#")[0] for e in subject.objectives for s in _streams(e)}
     towers = {s: {**tower, "projection": "mlp" if s == "a" else "linear"} for s in ("a", "b", "t") if s in used}
+    for s in {e["options"]["prompt_stream"] for e in subject.objectives if "prompt_stream" in e.get("options", {})}:
+        towers[s] = towers[s] | {"freeze": True, "freeze_projection": True}
     config = config_from_dict({"model": {"dim": DIM, "towers": towers}, "objectives": subject.objectives})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -118,12 +121,14 @@ def build(subject: Subject) -> Step:
             for teacher in objective.teachers.values():  # else it equals the tower and its average does not move
                 for parameter in teacher.parameters():
                     parameter.add_(0.3 * torch.randn_like(parameter))
+            if isinstance(objective, ClassPrompts):  # nothing to embed here
+                objective.prototypes.normal_()
     return Step(model, objectives, seed=3).double().train()
 
 
 def _streams(entry: Mapping[str, Any]) -> list[str]:
     options = entry.get("options", {})
-    singles = [options[k] for k in ("stream", "teacher_stream") if options.get(k)]
+    singles = [options[k] for k in ("stream", "teacher_stream", "other_stream", "prompt_stream") if options.get(k)]
     lists = (options.get(k, []) for k in ("streams", "anchors", "keys", "teacher_streams"))
     return [*entry.get("pair", []), *singles, *(s for names in lists for s in names)]
 
@@ -164,6 +169,7 @@ def make_batch(pattern: str, parts: int, world: int, *, index: int, of: int) -> 
         made.append(Part(inputs, rows))
     fields = {
         "labels": torch.randint(0, 4, (SIZE,), generator=g),
+        "label": torch.arange(SIZE) % 4,
         "ids": torch.randint(0, 9, (SIZE,), generator=g),
         "sample_weights": 0.5 + torch.rand(SIZE, generator=g, dtype=torch.float64),
         "sentence": torch.randn(SIZE, 3, generator=g, dtype=torch.float64),

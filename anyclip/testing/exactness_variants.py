@@ -89,6 +89,19 @@ OBJECTIVES: dict[str, list[list[dict[str, Any]]]] = {
         [_EDGE, {"name": "ntxent", "options": {"streams": ["a", "a#1"], "head": _SMALL}}],
         [_EDGE, {"name": "ntxent", "options": {"streams": ["a", "a#1"], "head": None, "temperature": 0.5}}],
     ],
+    "paired_views": [
+        [_EDGE, {"name": "paired_views", "options": {"streams": ["a", "a#1"], "other_stream": "b"}}],
+        [_EDGE, {"name": "paired_views", "options": {"streams": ["a", "a#1"], "other_stream": "b", "balance": False}}],
+    ],
+    "class_prompts": [
+        [
+            {"pair": ["a", "t"], "scale": {"init": 4.0}},
+            {
+                "name": "class_prompts",
+                "options": {"stream": "a", "prompt_stream": "b", "classes": ["k", "l", "m", "n"], "scale": 8.0},
+            },
+        ]
+    ],
     "simsiam": [
         [_EDGE, {"name": "simsiam", "options": {"streams": ["a", "a#1"], "head": _SMALL, "predictor": {"hidden": 3}}}]
     ],
