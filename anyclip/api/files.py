@@ -31,7 +31,8 @@ def find_entries(
 
     Args:
         streams: stream -> modality of the model.
-        modality, stream: take every file as this, instead of deciding by its suffix.
+        modality, stream: take every file as this, instead of deciding by its suffix. Of a folder, those with a suffix of
+            that modality, or where there are none those with a suffix of any.
 
     Raises UserError for a path that is not there, a suffix that nothing or more than one thing claims, and a folder
     without anything to embed.
@@ -46,6 +47,8 @@ def _expand(path: str, chooser: _Chooser) -> list[str]:
     if os.path.isdir(path):
         files = sorted(os.path.join(root, name) for root, _, names in os.walk(path) for name in names)
         wanted = [file for file in files if chooser.claims(file)]
+        if not wanted and chooser.named:  # the user knows better: the sound of videos, say
+            wanted = [file for file in files if modality_of_file(file)]
         if not wanted:
             raise UserError("the folder holds no file that the model embeds.", where=path, hint=chooser.known())
         return wanted
@@ -83,6 +86,11 @@ class _Chooser:
             hint = did_you_mean(modality, modalities, noun="Modalities of the model")
             raise UserError(f"the model has no modality {modality!r}.", hint=hint)
         self.fixed, self.modality = stream, modality
+
+    @property
+    def named(self) -> bool:
+        """Whether the user said what the files are."""
+        return self.fixed is not None or self.modality is not None
 
     def claims(self, file: str) -> bool:
         return bool(modality_of_file(file, self._modalities()))

@@ -15,7 +15,8 @@ from anyclip.errors import did_you_mean
 from anyclip.specs import TowerPart, TowerRef
 
 _STREAM = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_OWNED = ("options", "init", "freeze", "lora", "checkpointing", "cache")  # settings of a tower that a `ref` shares
+# settings of a tower that a `ref` shares
+_OWNED = ("options", "init", "init_projection", "freeze", "lora", "checkpointing", "cache")
 
 
 def check_model(checking: Checking) -> dict[str, set[str]]:
@@ -46,7 +47,10 @@ def check_model(checking: Checking) -> dict[str, set[str]]:
 
 
 def check_use_of_towers(checking: Checking, used: set[str] | None, links: Mapping[str, set[str]]) -> None:
-    """Refuse towers that no objective needs, directly or through another tower; `used` None: cannot be told."""
+    """Refuse towers that no objective needs, directly or through another tower; `used` None: cannot be told.
+
+    A frozen tower with weights of its own (`init`) may stay: evaluations compare it with what is trained.
+    """
     if used is None:
         return
     reached, open_ = set(used), list(used)
@@ -55,8 +59,9 @@ def check_use_of_towers(checking: Checking, used: set[str] | None, links: Mappin
         reached |= new
         open_ += new
     for stream in checking.streams:
-        if stream not in reached:
-            message = "does nothing: no objective uses this tower. Add a pair with it, or take it out."
+        tower = checking.config.model.towers[stream]
+        if stream not in reached and not (tower.init is not None and _is_frozen(tower)):
+            message = "does nothing: no objective uses this tower. Add a pair with it, or take it out; or freeze it and give it `init`."
             checking.add(("model", "towers", stream), message, ("objectives",))
 
 
@@ -93,6 +98,8 @@ def _check_settings(checking: Checking, tower: TowerConfig, key: Key) -> None:
         checking.idle((*key, "freeze"), "with lora the tower's own weights stay anyway.", (*key, "lora"))
     if tower.checkpointing and tower.freeze is True:
         checking.idle((*key, "checkpointing"), "a frozen tower keeps no activations.", (*key, "freeze"))
+    if tower.init_projection and tower.init is None:
+        checking.add((*key, "init_projection"), "needs init: a run or model folder that holds the projection.")
     if tower.share_projection:
         if tower.ref is None:
             checking.idle((*key, "share_projection"), "there is no ref to another stream.", (*key, "ref"))

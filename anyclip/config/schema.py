@@ -74,6 +74,8 @@ class TowerConfig:
     """The projection keeps its first weights."""
     init: str | None = None
     """A run, model folder or .safetensors file that gives this tower's first weights."""
+    init_projection: bool = False
+    """The projection's first weights come from `init` too, the stream of the same name."""
     lora: LoraConfig | None = None
     """Adapters learn, the tower's own weights stay: `lora: {rank: 8}`."""
     checkpointing: bool = False

@@ -2,6 +2,6 @@
 
 from anyclip.model.build import build_model
 from anyclip.model.joint import JointModel
-from anyclip.model.loading import load_tower_state
+from anyclip.model.loading import load_projection_state, load_tower_state
 
-__all__ = ["JointModel", "build_model", "load_tower_state"]
+__all__ = ["JointModel", "build_model", "load_projection_state", "load_tower_state"]

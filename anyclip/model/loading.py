@@ -33,6 +33,29 @@ def load_tower_state(model: JointModel, stream: str, state: Mapping[str, Tensor]
         now = plain_names(own)
         given = {now.get(name, name): tensor for name, tensor in given.items()}
         own = {name: tensor for name, tensor in own.items() if ".lora_" not in name}
+    _check(own, given, f"the tower of {stream!r}", where)
+    tower.load_state_dict({**tower.state_dict(), **given})
+
+
+def load_projection_state(
+    model: JointModel, stream: str, state: Mapping[str, Tensor], *, where: str | None = None
+) -> None:
+    """Copy weights into the projection of `stream`; state: names of a JointModel. Raises CheckpointError."""
+    names = (stream, model.projection_of[model.resolve(stream)])
+    prefix = next((f"projections.{n}." for n in names if any(k.startswith(f"projections.{n}.") for k in state)), None)
+    projection = model.projection(stream)
+    own = projection.state_dict()
+    if prefix is None and own:
+        held = sorted({name.split(".")[1] for name in state if name.startswith("projections.")})
+        raise CheckpointError(
+            f"holds no projection {stream!r}.", where=where, hint=f"It holds: {', '.join(held) or 'none'}."
+        )
+    given = {k[len(prefix) :]: v for k, v in state.items() if prefix is not None and k.startswith(prefix)}
+    _check(own, given, f"the projection of {stream!r}", where)
+    projection.load_state_dict(given)
+
+
+def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str, where: str | None) -> None:
     both = [name for name in own if name in given]
     shapes = [f"{n} {list(given[n].shape)} for {list(own[n].shape)}" for n in both if given[n].shape != own[n].shape]
     problems = [
@@ -41,9 +64,8 @@ def load_tower_state(model: JointModel, stream: str, state: Mapping[str, Tensor]
         ("of another shape", shapes),
     ]
     if any(names for _, names in problems):
-        text = "; ".join(f"{what}: {_some(names)}" for what, names in problems if names)
-        raise CheckpointError(f"does not fit the tower of {stream!r}: {text}.", where=where)
-    tower.load_state_dict({**tower.state_dict(), **given})
+        text = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems if names)
+        raise CheckpointError(f"does not fit {what}: {text}.", where=where)
 
 
 def _some(names: list[str], limit: int = 20) -> str:

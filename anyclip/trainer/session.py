@@ -16,7 +16,7 @@ from anyclip.checkpoint import RunFolder, find_weights, load_tensors
 from anyclip.checkpoint.folder import MODEL_FILE
 from anyclip.config import Config
 from anyclip.data import Quarantine, StreamInfo, TrainData
-from anyclip.model import JointModel, build_model, load_tower_state
+from anyclip.model import JointModel, build_model, load_projection_state, load_tower_state
 from anyclip.objectives import build_objectives
 from anyclip.step import Step
 from anyclip.trainer.agree import together
@@ -152,4 +152,7 @@ def load_first_weights(model: JointModel, config: Config) -> None:
         path = Path(config.base or ".") / tower.init
         if path.suffix != ".safetensors":
             path = find_weights(path)[1] / MODEL_FILE
-        load_tower_state(model, stream, load_tensors(path), where=f"model.towers.{stream}.init: {path}")
+        state, where = load_tensors(path), f"model.towers.{stream}.init: {path}"
+        load_tower_state(model, stream, state, where=where)
+        if tower.init_projection:
+            load_projection_state(model, stream, state, where=where)

@@ -135,7 +135,14 @@ MISTAKES = [
     (
         B,
         "b: toy/mlp\n    c: toy/mlp",
-        "run.yaml:6: model.towers.c: does nothing: no objective uses this tower. Add a pair with it, or take it out.",
+        "run.yaml:6: model.towers.c: does nothing: no objective uses this tower. Add a pair with it, or take it out; "
+        "or freeze it and give it `init`.",
+    ),
+    (
+        B,
+        "b: toy/mlp\n    c: {name: toy/mlp, init: x, freeze: true}",  # its projection learns from nothing
+        "run.yaml:6: model.towers.c: does nothing: no objective uses this tower. Add a pair with it, or take it out; "
+        "or freeze it and give it `init`.",
     ),
     (
         B,

@@ -10,7 +10,7 @@ import torch
 
 from anyclip.config.schema import ModelConfig, TowerConfig
 from anyclip.errors import CheckpointError, ConfigError, UserError
-from anyclip.model import JointModel, build_model, load_tower_state
+from anyclip.model import JointModel, build_model, load_projection_state, load_tower_state
 from anyclip.registry import PluginRow, Registry, get_registry, use_registry
 from anyclip.registry.registry import Part
 from anyclip.specs import TowerPart, TowerSpec
@@ -184,6 +184,17 @@ def test_first_weights_from_a_state():
         load_tower_state(target, "b", wrong, where="x.pt")
     with pytest.raises(CheckpointError, match=r"no tower 'a'. It holds: z"):
         load_tower_state(target, "a", {"towers.z.head.weight": torch.zeros(1)})
+
+
+def test_first_weights_of_a_projection():
+    source, target = build(a=TOY, b=TOY, seed=1), build(a=TOY, b=TOY, seed=2)
+    load_projection_state(target, "a", source.state_dict())
+    assert torch.equal(target.projection("a").weight, source.projection("a").weight)
+    assert not torch.equal(target.projection("b").weight, source.projection("b").weight)
+    with pytest.raises(CheckpointError, match=r"x.pt: holds no projection 'a'. It holds: none"):
+        load_projection_state(target, "a", source.tower("a").state_dict(), where="x.pt")
+    with pytest.raises(CheckpointError, match=r"the projection of 'a'.*weight \[1, 1\]"):
+        load_projection_state(target, "a", {"projections.a.weight": torch.zeros(1, 1)})
 
 
 def test_first_weights_of_a_tower_that_holds_another(registry_with_frames):
