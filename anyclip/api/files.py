@@ -31,8 +31,8 @@ def find_entries(
 
     Args:
         streams: stream -> modality of the model.
-        modality, stream: take every file as this, instead of deciding by its suffix. Of a folder, those with a suffix of
-            that modality, or where there are none those with a suffix of any.
+        modality, stream: take every file as this, instead of deciding by its suffix. Of a folder, those with a
+            suffix of that modality, or where there are none those with a suffix of any.
 
     Raises UserError for a path that is not there, a suffix that nothing or more than one thing claims, and a folder
     without anything to embed.

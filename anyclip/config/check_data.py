@@ -18,6 +18,11 @@ def check_data(checking: Checking) -> None:
             _check_fields(checking, source, key)
     for i, _ in enumerate(data.val):
         checking.idle(("data", "val", i, "weight"), "validation data is not mixed.")
+    if data.sampler is not None:
+        where = ("data", "sampler")
+        checking.part("sampler", data.sampler.name, data.sampler.options, (*where, "name"), (*where, "options"))
+        checking.stream_options(data.sampler.options, (*where, "options"))
+        checking.idle(("data", "mixing"), "the sampler says what a batch holds.", where)
     if data.workers == 0:
         checking.idle(("data", "prefetch"), "with workers: 0 nothing is loaded ahead.", ("data", "workers"))
     train = checking.config.train

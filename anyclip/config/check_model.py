@@ -61,7 +61,8 @@ def check_use_of_towers(checking: Checking, used: set[str] | None, links: Mappin
     for stream in checking.streams:
         tower = checking.config.model.towers[stream]
         if stream not in reached and not (tower.init is not None and _is_frozen(tower)):
-            message = "does nothing: no objective uses this tower. Add a pair with it, or take it out; or freeze it and give it `init`."
+            message = "does nothing: no objective uses this tower. Add a pair with it, or take it out; "
+            message += "or freeze it and give it `init`."
             checking.add(("model", "towers", stream), message, ("objectives",))
 
 

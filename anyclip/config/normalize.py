@@ -28,8 +28,8 @@ def projection(value: ProjectionConfig | str) -> ProjectionConfig:
 def normalize(data: dict[str, Any]) -> dict[str, Any]:
     """Spell out the short forms, keeping the places of list items; what fits no form stays for the checks to refuse.
 
-    An empty section counts as absent; a name stands for `{name: ...}` in towers, datasets, evaluations, optimizer and
-    schedule.
+    An empty section counts as absent; a name stands for `{name: ...}` in towers, datasets, samplers, evaluations, optimizer
+    and schedule.
     """
     data = {key: value for key, value in data.items() if value is not None}
     for key in _NAME_ONLY:
@@ -46,6 +46,8 @@ def normalize(data: dict[str, Any]) -> dict[str, Any]:
         lists = {
             k: [_by_name(s) for s in v] for k, v in section.items() if k in ("train", "val") and isinstance(v, list)
         }
+        if section.get("sampler") is not None:
+            lists["sampler"] = _by_name(section["sampler"])
         data["data"] = {**section, **lists}
     return data
 

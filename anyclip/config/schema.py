@@ -194,6 +194,8 @@ class DataConfig:
     """Loader processes per training process; 0: load in the training process."""
     mixing: Literal["batch", "sample"] = "batch"
     """`batch`: each global batch comes from one dataset; `sample`: every batch holds all of them."""
+    sampler: Named | None = None
+    """Another order of the training samples, such as `clusters`. Default: shuffled passes, mixed by weight."""
     max_bad: Fraction = 0.1
     """A run stops with an error when more than this share of values is broken."""
     prefetch: Positive = 2
