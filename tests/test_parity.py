@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -121,8 +122,10 @@ def test_an_unknown_objective_and_a_tower_fail_by_name(folder: Path, capsys):
     (tower / "some_tower.json").write_text(json.dumps({"weights": {}, "checks": {}}))
     assert parity.main([str(folder), str(tower)]) == 1
     out = capsys.readouterr().out
-    assert "not implemented, and not left out with a reason" in out
-    assert "not implemented: plugin anyclip-audio" in out
+    for name in ("not_there", "some_tower"):
+        assert any(
+            re.match(f"{name} .*not implemented, and not left out with a reason", row) for row in out.split("\n")
+        )
 
 
 def test_nothing_to_compare_is_no_success(tmp_path: Path, capsys):

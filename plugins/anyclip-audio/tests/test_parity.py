@@ -52,7 +52,7 @@ def test_a_missing_position_bias_would_be_noticed():
     assert all(d.share <= 1 for d in right)
     embeddings = [d for d in wrong if d.name.startswith("audio_embedding_normalised")]
     assert embeddings
-    assert all(d.error > 1e-3 and d.share > 100 for d in embeddings)
+    assert min(d.share for d in embeddings) > 30, embeddings
 
 
 def test_other_weights_inputs_and_shapes_are_noticed():
