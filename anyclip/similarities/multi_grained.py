@@ -19,8 +19,8 @@ class MultiGrained(Similarity):
     """Mean of sentence-video, words-video, sentence-frames and words-frames similarities.
 
     The first stream gives the sentence (its features) and words (its tokens), the second frames (its tokens) and the
-    video (their masked mean, or its features): `pair: [text, video]`. Padding takes part in the attention, by default as
-    zeros. The learned matrices begin as identities; they act on attention weights from the right.
+    video (their masked mean, or its features): `pair: [text, video]`. Padding takes part in the attention, by default
+    as zeros. The learned matrices begin as identities; they act on attention weights from the right.
     """
 
     decomposable = False

@@ -35,6 +35,8 @@ class FeaturesProcessor(Processor):
     def load(self, value: Any, *, rng: np.random.Generator | None = None) -> Tensor:
         """float32 [T, dim], T at most `length`. Raises BadSample."""
         features, name = read_features(value)
+        if features.dtype.kind not in "fiu":
+            raise BadSample(f"{name}: holds {features.dtype}, not numbers")
         if features.ndim != 2 or features.shape[1] != self.dim or not len(features):
             raise BadSample(f"{name}: features are {list(features.shape)}, not [T, {self.dim}]")
         chosen = features[self._rows(len(features), rng)].astype(np.float32)
@@ -109,8 +111,6 @@ def _checked(read: Any, name: str) -> np.ndarray:
         found = read()
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise BadSample(f"{name}: cannot be read: {' '.join(str(error).split())[:200]}") from error
-    if found.dtype.kind not in "fiu":
-        raise BadSample(f"{name}: holds {found.dtype}, not numbers")
     return found
 
 
