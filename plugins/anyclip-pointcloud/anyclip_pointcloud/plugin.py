@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyclip.hookspecs import hookimpl
-from anyclip.specs import ImporterSpec, ModalitySpec, TowerSpec
+from anyclip.specs import ImporterSpec, ModalitySpec, ReaderSpec, TowerSpec
 
 SUFFIXES = (
     ".ply",
@@ -209,4 +209,21 @@ def anyclip_importers():
             options=f"anyclip_pointcloud.{options}",
             summary=summary,
             requires=requires,
+        )
+
+
+@hookimpl
+def anyclip_readers():
+    for name, cls, summary in (
+        ("modelnet", "Modelnet", "ModelNet40 and ModelNet10: h5 files, resampled points, or folders of meshes"),
+        ("scanobjectnn", "Scanobjectnn", "ScanObjectNN: scanned objects of 15 classes, every variant"),
+        ("shapenet", "Shapenet", "ShapeNet-55 with rendered views, or ShapeNetCore's meshes"),
+        ("objaverse", "Objaverse", "A JSON listing of objects with captions: ULIP-2, OpenShape, Uni3D"),
+    ):
+        yield ReaderSpec(
+            name=name,
+            target=f"anyclip_pointcloud.{name}_reader:{cls}Reader",
+            options=f"anyclip_pointcloud.layout_options:{cls}Options",
+            summary=summary,
+            example=f"anyclip_pointcloud.layout_examples:{name}",
         )
