@@ -11,6 +11,7 @@ from anyclip.specs import (
     ModalitySpec,
     ObjectiveSpec,
     ReaderSpec,
+    SamplerSpec,
     Scalar,
     SimilaritySpec,
     TowerSpec,
@@ -181,6 +182,16 @@ def anyclip_readers():
         options="anyclip.readers.options:SyntheticOptions",
         summary="Random scenes rendered for any set of modalities; needs no file",
         tiny={"size": 16},
+    )
+
+
+@hookimpl
+def anyclip_samplers():
+    yield SamplerSpec(
+        name="clusters",
+        target="anyclip.data.clusters:Clusters",
+        options="anyclip.config.sampler_options:ClustersOptions",
+        summary="Batches of items that are near each other in the last pass (VideoCLIP)",
     )
 
 

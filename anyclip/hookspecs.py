@@ -18,6 +18,7 @@ from anyclip.specs import (
     ModalitySpec,
     ObjectiveSpec,
     ReaderSpec,
+    SamplerSpec,
     SimilaritySpec,
     TowerSpec,
 )
@@ -82,6 +83,15 @@ def anyclip_readers() -> Iterable[ReaderSpec]:
 
 
 @hookspec
+def anyclip_samplers() -> Iterable[SamplerSpec]:
+    """Orders of the training samples.
+
+    The target is imported and built, on every process, when a run that names it opens its data.
+    """
+    return ()
+
+
+@hookspec
 def anyclip_evaluations() -> Iterable[EvaluationSpec]:
     """Measures of a trained model.
 
@@ -125,6 +135,7 @@ HOOKS: dict[str, str] = {
     "anyclip_similarities": "similarity",
     "anyclip_objectives": "objective",
     "anyclip_readers": "reader",
+    "anyclip_samplers": "sampler",
     "anyclip_evaluations": "evaluation",
     "anyclip_importers": "importer",
     "anyclip_commands": "command",

@@ -129,6 +129,13 @@ class ReaderSpec(TestedSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerSpec(Spec):
+    """Another order of the training samples: target is a `DataSampler` subclass."""
+
+    kind: ClassVar[str] = "sampler"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSpec(Spec):
     """Numbers from a trained model: target is an `Evaluation` class.
 
@@ -221,6 +228,7 @@ SPEC_TYPES: dict[str, type[Spec]] = {
         SimilaritySpec,
         ObjectiveSpec,
         ReaderSpec,
+        SamplerSpec,
         EvaluationSpec,
         ImporterSpec,
         CommandSpec,

@@ -183,6 +183,7 @@ INTERFACES: dict[str, tuple[str, ...]] = {
     "similarity": ("anyclip.similarities:Similarity",),
     "objective": ("anyclip.objectives:Objective", "anyclip.objectives:StepContext"),
     "reader": ("anyclip.readers:Reader",),
+    "sampler": ("anyclip.data.data_sampler:DataSampler",),
     "evaluation": ("anyclip.evaluation.base:Evaluation", "anyclip.evaluation.base:Result"),
     "importer": ("anyclip.checkpoint.importing:Imported",),
     "command": (),

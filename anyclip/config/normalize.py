@@ -28,8 +28,8 @@ def projection(value: ProjectionConfig | str) -> ProjectionConfig:
 def normalize(data: dict[str, Any]) -> dict[str, Any]:
     """Spell out the short forms, keeping the places of list items; what fits no form stays for the checks to refuse.
 
-    An empty section counts as absent; a name stands for `{name: ...}` in towers, datasets, samplers, evaluations, optimizer
-    and schedule.
+    An empty section counts as absent; a name stands for `{name: ...}` in towers, datasets, sampler, evaluations,
+    optimizer and schedule.
     """
     data = {key: value for key, value in data.items() if value is not None}
     for key in _NAME_ONLY:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from anyclip.config.schema import DataConfig, SourceConfig
 from anyclip.data.assembling import Assembler, Work, local_range, number_of_parts
 from anyclip.data.batch import Batch
+from anyclip.data.data_sampler import create_sampler
 from anyclip.data.packing import Packed, pack, unpack
 from anyclip.data.sampler import MixtureSampler, Sampler
 from anyclip.data.sources import Source, StreamInfo, source_name
@@ -35,7 +36,8 @@ class TrainData:
         extra_fields: columns that objectives ask for (labels, teacher vectors), in `Batch.fields`.
         base: folder of the config file.
         pin_memory: batches in page-locked memory, for asynchronous copies to a CUDA device; nothing without one.
-        sampler: another order of samples; default: shuffled passes mixed by weight.
+        sampler: another order of samples; default: the one that `config.sampler` names, else shuffled passes mixed by
+            weight.
 
     Raises UserError for a dataset that does not fit. Close it, or use it in a `with` block.
     """
@@ -58,19 +60,26 @@ class TrainData:
         self.pin_memory = pin_memory and torch.cuda.is_available()
         self.sources = open_sources(config.train, streams, extra=extra_fields, base=base)
         self.sizes = {source.name: len(source) for source in self.sources}
-        self.sampler: Sampler = sampler or MixtureSampler(
-            list(self.sizes.values()),
-            [source.weight for source in config.train],
-            config.batch_size,
-            seed=seed,
-            mixing=config.mixing,
-            names=list(self.sizes),
-        )
+        self.sampler: Sampler = sampler or self._create_sampler(streams, seed)
         parts = number_of_parts(config.batch_size, world, micro_batch)
         self._assembler = Assembler(
             self.sources, streams, seed=seed, parts=parts, micro_batch=micro_batch, extra=extra_fields
         )
         self._pool: _Pool | None = None
+
+    def _create_sampler(self, streams: Mapping[str, StreamInfo], seed: int) -> Sampler:
+        config, sizes, names = self.config, list(self.sizes.values()), list(self.sizes)
+        if config.sampler is not None:
+            about = {"sizes": sizes, "names": names, "batch_size": config.batch_size, "streams": list(streams)}
+            ahead = config.workers * config.prefetch + 1
+            return create_sampler(config.sampler.name, config.sampler.options, seed=seed, ahead=ahead, **about)
+        weights = [source.weight for source in config.train]
+        return MixtureSampler(sizes, weights, config.batch_size, seed=seed, mixing=config.mixing, names=names)
+
+    @property
+    def observes(self) -> Sequence[str]:
+        """Streams whose embeddings the sampler wants to see after each step."""
+        return getattr(self.sampler, "observes", ())
 
     @property
     def steps_per_epoch(self) -> float:

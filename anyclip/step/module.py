@@ -60,6 +60,7 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.objectives, self.seed = model, objectives, seed
         self.unreached = Unreached()
+        self.observed = False  # somebody outside looks at the encodings of each step (a sampler)
 
     @property
     def streams(self) -> list[str]:
@@ -167,7 +168,7 @@ class Step(nn.Module):
         with products_in(autocast_dtype(device)), torch.autocast(device.type, enabled=False):
             total, terms = self.objectives(context)
         work.total, work.terms = total.detach(), {name: t.detach() for name, t in terms.items()}
-        work.context = context.detached() if self.objectives.keeps_state else None
+        work.context = context.detached() if self.objectives.keeps_state or self.observed else None
         return total
 
     def _encode(self, work: Work, stream: str, part: int) -> Encoding | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anyclip.trainer.session import Session
 
 FORMAT = 1
+SAMPLER_FILE = "sampler.safetensors"
 
 
 def save_checkpoint(session: Session) -> None:
@@ -35,11 +36,13 @@ def save_checkpoint(session: Session) -> None:
     objectives = module_state(session.objectives, keep=main)
     tensors, counters = optimizer_state(session.optimizer, keep=main)
     average = session.ema.state(keep=main) if session.ema else None
+    sampler = session.data.state_dict()
+    sampled = {name: value for name, value in sampler["sampler"].items() if isinstance(value, Tensor)}
     values = {
         "format": FORMAT,
         **session.state.dump(),
         "data": session.data.fingerprint(),
-        "sampler": session.data.state_dict(),
+        "sampler": {"sampler": {name: v for name, v in sampler["sampler"].items() if name not in sampled}},
         "quarantine": merge_counts(gather(session.fabric, session.quarantine.state_dict())),
         "optimizer": counters,
         "precision": _plain(session.fabric.strategy.precision.state_dict()),
@@ -53,6 +56,8 @@ def save_checkpoint(session: Session) -> None:
         save_tensors(tensors, folder / OPTIMIZER_FILE)
         if average is not None:
             save_tensors(average, folder / EMA_FILE)
+        if sampled:
+            save_tensors(sampled, folder / SAMPLER_FILE)
         (folder / STATE_FILE).write_text(json.dumps(values, indent=1) + "\n")
 
     on_main(session.fabric, lambda: _finish(session, write))
@@ -89,7 +94,8 @@ def load_checkpoint(session: Session, folder: Path) -> TrainState:
         session.ema.load(load_tensors(folder / EMA_FILE))
     if values["precision"]:
         session.fabric.strategy.precision.load_state_dict(values["precision"])
-    session.data.load_state_dict(values["sampler"])
+    sampled = load_tensors(folder / SAMPLER_FILE) if (folder / SAMPLER_FILE).exists() else {}
+    session.data.load_state_dict({"sampler": {**values["sampler"]["sampler"], **sampled}})
     if main:
         session.quarantine.load_state_dict(values["quarantine"])
     return TrainState.load({k: values[k] for k in vars(TrainState())})

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 from anyclip.data import Batch
+from anyclip.data.data_sampler import DataSampler
 from anyclip.errors import UserError
 from anyclip.step import StepOutput, after_step, train_step
 from anyclip.trainer.agree import largest, raise_any
@@ -89,9 +90,24 @@ def update(session: Session, batch: Batch) -> tuple[StepOutput, float]:
         state.in_row = 0
     else:
         skip(session)
+    observe(session, output)
     state.step += 1
     state.samples += batch.size
     return output, norm
+
+
+def observe(session: Session, output: StepOutput) -> None:
+    """Show the sampler, on every process, the embeddings of the global batch that it wants."""
+    sampler, context = session.data.sampler, output.context
+    if not isinstance(sampler, DataSampler) or not sampler.observes:
+        return
+    assert context is not None
+    seen = {}
+    for stream in sampler.observes:
+        if context.count(stream):
+            side = context.side(stream)
+            seen[stream] = side.rows.numpy(), side.prepared["embedding"].detach().float().cpu().numpy()
+    sampler.observe(session.state.step, seen)
 
 
 def skip(session: Session) -> None:

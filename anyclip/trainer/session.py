@@ -81,7 +81,9 @@ def build_session(
     if config.train.compile:
         for tower in model.towers.values():
             tower.compile()  # in place: parameter names stay, unlike with torch.compile(tower)
-    step_module = fabric.setup_module(Step(model, objectives, seed=config.train.seed))
+    step = Step(model, objectives, seed=config.train.seed)
+    step.observed = bool(data.observes)
+    step_module = fabric.setup_module(step)
     named = named_parameters(model, objectives)  # sharding replaces parameters
     groups = build_groups(named, dict(model.towers.items()), config.optimizer)
     fused = fabric.device.type in ("cuda", "cpu") and config.train.precision != "16-mixed"

@@ -152,3 +152,37 @@ def test_what_may_change_is_spelt_as_in_the_config():
     known = {f.name for f in fields(Config)}
     known |= {f"train.{f.name}" for f in fields(TrainConfig)} | {f"data.{f.name}" for f in fields(DataConfig)}
     assert set(MAY_CHANGE) <= known
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sampler_that_learns_goes_on_where_it_was(toy, tmp_path, workers):
+    """Clusters from the embeddings of earlier passes: with loader workers, and in the middle of a pass."""
+    changes = {
+        "data.train.0.options.size": 36,
+        "data.sampler": {"name": "clusters", "options": {"streams": ["a", "b"], "lag": 3}},
+        "data.workers": workers,
+        "train.checkpoint_every": 7,
+        "train.keep": 9,
+    }
+    train(toy(**changes, **{"train.out": str(tmp_path / "whole")}), quiet=True)
+    parts = toy(**changes, **{"train.out": str(tmp_path / "parts")})
+    folder = RunFolder(train(parts, quiet=True))
+    (folder.checkpoints / "latest").write_text("step-00000007\n")
+    train(parts, quiet=True, resume=True)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    assert "sampler.safetensors" in weights(tmp_path / "whole")
+    shuffled = toy(**{**changes, "data.sampler": None}, **{"train.out": str(tmp_path / "shuffled")})
+    train(shuffled, quiet=True)
+    assert losses(tmp_path / "shuffled")[-1] != losses(tmp_path / "whole")[-1]
+
+
+def test_micro_batches_see_the_same_clusters(toy, tmp_path):
+    changes = {"data.train.0.options.size": 36, "data.sampler": {"name": "clusters", "options": {"lag": 1}}}
+    found = []
+    for micro in (None, 5):
+        run = tmp_path / f"micro-{micro}"
+        towers = {"model.towers.a.options": {}, "model.towers.b.options": {"size": 12, "width": 24}}
+        train(toy(**changes, **towers, **{"train.out": str(run), "train.micro_batch": micro}), quiet=True)
+        found.append([loss for _, loss in losses(run)])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
