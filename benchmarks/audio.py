@@ -2,7 +2,7 @@
 
 * `pipeline`: file -> 48 kHz mono -> log-mel 64 x 1001 as a loader worker does it, over `librosa.load` and transformers'
   ClapFeatureExtractor, per format (10 s, stereo, 44.1 kHz).
-* `decode`: file -> mono samples, over the fastest of the decoders used bare (whole file, mean of the channels); for ours
+* `decode`: file -> mono samples, over the fastest of the decoders used bare (whole file, mean of channels); for ours
   everything counts, also the look whether the file is whole.
 * `step`: forward and backward of `audio/htsat` (tiny, 10 s) over transformers' ClapAudioModel bare, on the same input.
 * `bf16`: the same step under bf16 autocast over fp32. `fast_bf16` says whether this processor multiplies bf16 in
