@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anyclip.cli.untrained import first_weights, is_config
 from anyclip.config import load_config
 from anyclip.config.schema import EvalConfig
 from anyclip.errors import UserError
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
 @click.option("--no-report", is_flag=True, help="Write the numbers only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(run: str, overrides: tuple[str, ...], device: str, out: str | None, no_report: bool, as_json: bool) -> int:
-    """Evaluate a run, a checkpoint or a model folder and write its report.
+    """Evaluate a run, a checkpoint, a model folder or a config and write its report.
 
     OVERRIDES are key.path=value over the run's config, such as data.val.0.options.path=other.jsonl. Without `eval` in
     the config: retrieval between every two streams of the validation data, trained or not, and the gaps between them.
-    Results go to eval/step-....json in the run.
+    Results go to eval/step-....json in the run. A config is evaluated with its first weights (`pretrained`, `init`),
+    without training; its model goes to --out, by default runs/<name of the config>.
     """
     from anyclip.api.loading import load
     from anyclip.checkpoint import find_weights, open_similarities
     from anyclip.evaluation import run_evaluations, save_results
 
+    if is_config(run):
+        run, out = first_weights(run, overrides, out), None
     root, weights = find_weights(run)
     trained, config = load_config(root / "config.yaml"), load_config(root / "config.yaml", overrides)
     config.eval = config.eval or [EvalConfig(), EvalConfig(name="modality_gap")]

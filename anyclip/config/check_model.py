@@ -40,7 +40,7 @@ def check_model(checking: Checking) -> dict[str, set[str]]:
             if _check_ref(checking, stream, ref, ref_key):
                 links[stream].add(ref)
     _check_cycles(checking, links)
-    if towers and all(_is_frozen(tower) for tower in towers.values()):
+    if towers and checking.config.data.train and all(_is_frozen(tower) for tower in towers.values()):
         about = [("model", "towers", s) for s in towers]
         checking.add(("model", "towers"), "every tower and projection is frozen: nothing is left to train.", *about)
     return links

@@ -43,3 +43,26 @@ def test_overrides_change_the_data_and_other_folder_keeps_the_run_clean(folder, 
 def test_no_validation_data(folder, capsys):
     assert run(["eval", str(folder), "data.val=[]"]) == 2
     assert "no validation data" in capsys.readouterr().err
+
+
+def test_a_config_is_evaluated_with_its_first_weights(folder, tmp_path, monkeypatch, capsys):
+    from anyclip.config import dump_config, load_config
+
+    config = load_config(folder / "config.yaml")
+    for tower in config.model.towers.values():  # nothing learns: a model that only pretrained weights make
+        tower.freeze = True
+        tower.freeze_projection = True
+    path = tmp_path / "untrained.yaml"
+    path.write_text(dump_config(config))
+    monkeypatch.chdir(tmp_path)
+    assert run(["check", str(path), "--model-only"]) == 0
+    assert run(["eval", str(path), "train.seed=3", "--device", "cpu"]) == 0
+    first = json.loads((tmp_path / "runs" / "untrained" / "eval" / "model.json").read_text())
+    assert first["results"][0]["numbers"]
+    assert (tmp_path / "runs" / "untrained" / "model.safetensors").is_file()
+    assert run(["eval", "runs/untrained", "--device", "cpu"]) == 0  # the folder is a model like any other
+    assert json.loads((tmp_path / "runs" / "untrained" / "eval" / "model.json").read_text()) == first
+    (tmp_path / "trained" / "checkpoints").mkdir(parents=True)
+    capsys.readouterr()
+    assert run(["eval", str(path), "--out", "trained"]) == 2
+    assert "a trained run is in the folder" in capsys.readouterr().err

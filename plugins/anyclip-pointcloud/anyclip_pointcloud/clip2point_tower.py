@@ -1,6 +1,6 @@
 """pointcloud/clip2point: rendered depth maps through an encoder that was pre-trained on depth maps.
 
-Huang et al. 2023 (CLIP2Point), arXiv 2210.01055. `configs/pointcloud-image-clip2point.yaml` pre-trains the encoder.
+Huang et al. 2023 (CLIP2Point), arXiv 2210.01055. `configs/recipes/clip2point.yaml` pre-trains the encoder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Clip2PointTower(ViewTower):
     def __init__(self, options: Clip2PointOptions, *, image: Tower, original: Tower | None = None):
         cameras = _cameras(options)
         super().__init__(options, image=image, views=len(cameras[0]))
-        self.distance, self.jitter = options.distance, options.jitter_distance
+        self.distance, self.jitter, self.unit = options.distance, options.jitter_distance, options.unit
         self.azim, self.elev = (torch.tensor(angles, dtype=torch.float32) for angles in cameras)  # no buffers: float32
         self.selector = ViewSelector(self.views, options.selector) if options.selector else None
         self.render = DepthRender(size=self.size, radius=options.radius, turn=options.turn)
@@ -53,6 +53,9 @@ class Clip2PointTower(ViewTower):
     def shown(self, pictures: Tensor) -> Tensor:
         mean, std = (pictures.new_tensor(x)[:, None, None] for x in (_MEAN, _STD))
         return (super().shown(pictures) - mean) / std
+
+    def mixed(self, features: Tensor) -> Tensor:
+        return super().mixed(features) if self.unit else features
 
     def forward(self, inputs) -> Encoding:
         if not self.adapters:

@@ -24,20 +24,29 @@ _BLOCK = 1 << 20
 
 
 def preview(value: Any) -> str:
-    """A self-contained `<img>` of the front, side and top view; a note where the value does not decode."""
+    """A self-contained `<img>` of the front, side and top view, and one of six depth maps as image towers see them.
+
+    A note where the value does not decode.
+    """
+    from anyclip_pointcloud.view_pictures import depth_strip
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PointWarning)  # said when the value was embedded
             cloud = decode(value, most=100_000)
     except BadSample as error:
         return f"<em>{html.escape(error.reason)}</em>"
-    pixels = draw_views(cloud)
+    label = f"{_name(value)}: {len(cloud)} points"
+    views = _image(draw_views(cloud), f"{label}; front, side, top")
+    return f"{views}<br>{_image(depth_strip(cloud.points), f'{label}; depth maps')}"
+
+
+def _image(pixels: np.ndarray, label: str) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).quantize(128).save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    label = html.escape(f"{_name(value)}: {len(cloud)} points; front, side, top", quote=True)
-    height, width = pixels.shape[:2]
-    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{label}" title="{label}">'
+    text, (height, width) = html.escape(label, quote=True), pixels.shape[:2]
+    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{text}" title="{text}">'
 
 
 def content_key(value: Any) -> str:

@@ -121,6 +121,8 @@ class Clip2PointOptions(ViewOptions):
     """Radius of a point's disc, where the picture is 2 wide."""
     turn: bool = False
     """First bring +z to the cameras' +y, as published for ModelNet40; with `tower_up: z` clouds stand upright."""
+    unit: bool = True
+    """Each view's features on the unit sphere before they are summed; false: as the encoder gives them."""
     selector: Annotated[int, Ge(0)] = 0
     """Width of a small network on the points that moves each camera (learned views); 0: fixed cameras."""
     adapter: bool = False

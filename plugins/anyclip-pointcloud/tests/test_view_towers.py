@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from anyclip_pointcloud.depth_projection import DepthProjection
 from anyclip_pointcloud.depth_render import DepthRender
+from anyclip_pointcloud.preview import preview
 from anyclip_pointcloud.realistic_projection import RealisticProjection
+from anyclip_pointcloud.view_pictures import depth_strip
 from anyclip_pointcloud.views import SIX_VIEWS, look_at, rotation
 
 from anyclip.config.schema import ModelConfig, TowerConfig
@@ -99,6 +102,18 @@ def test_a_cloud_without_extent_has_finite_pictures():
     for picture in (RealisticProjection(size=34)(one), DepthProjection(SIX_VIEWS, size=16, distance=1.6)(one)):
         assert torch.isfinite(picture).all()
         assert picture.std() > 0
+
+
+def test_projected_views_are_one_picture():
+    strip = depth_strip(cloud(3000) * [1.0, 2.0, 1.0] + [5e5, 2e6, 0], side=40)
+    assert strip.shape == (40, 240)
+    assert strip.dtype == np.uint8
+    views = np.split(strip, 6, axis=1)
+    assert all(view[0, 0] == 255 and view[20, 20] < 200 and view.min() == 0 for view in views)
+    assert np.isfinite(depth_strip(np.zeros((1, 3)))).all()
+    html = preview({"points": cloud(50)})
+    assert html.count("<img") == 2
+    assert 'width="336" height="56"' in html
 
 
 def model(**more) -> ModelConfig:
