@@ -19,7 +19,7 @@ def farthest_point_sample(points: Tensor, k: int, *, start: int | Tensor | torch
 
     start: index of the first point, one for all or int [B], or a generator that draws one per cloud. With k above N the
     last ones repeat. Source: PointNet++ (Qi et al. 2017), section 3.2. On the CPU a cloud at a time in numpy, elsewhere
-    all clouds at once.
+    all clouds at once. open3d's legacy call takes three quarters of that time but loses the order of choice.
     """
     if points.ndim != 3 or points.shape[-1] != 3:
         raise ValueError(f"points are [B, N, 3], not {list(points.shape)}")

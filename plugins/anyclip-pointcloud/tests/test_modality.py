@@ -175,4 +175,17 @@ def test_the_readme_examples_run(capsys):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for example in re.findall(r"```python\n(.*?)```", readme, re.DOTALL):
         exec(compile(example, "README.md", "exec"), {})
-    assert "torch.Size" in capsys.readouterr().out
+    printed = "torch.Size([1, 1024, 3]) torch.Size([1, 1024, 3]) torch.Size([1, 256])\n"
+    assert capsys.readouterr().out == printed
+
+
+def test_the_examples_of_the_guide_run():
+    guide = Path(__file__).parents[3] / "docs" / "pointcloud.md"
+    if not guide.is_file():
+        pytest.skip(f"the guide is not there: {guide}")
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    names: dict = {}
+    exec(compile(example, "pointcloud.md", "exec"), names)
+    assert names["centers"].shape == (2, 128, 3)
+    assert names["patches"].shape == (2, 128, 32, 3)
+    assert names["balls"].shape == (2, 128, 32)
