@@ -25,7 +25,8 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
 
 @pytest.fixture
 def picture_table():
-    """make(folder) writes `table.csv`, `photos/`, `sounds/` and `points/`: a colour, a pitch and a box per caption."""
+    """make(folder) writes `table.csv`, `photos/`, `sounds/`, `points/` and `clips/`: a colour, a pitch and a box per
+    caption; clips are folders of frames, two rows of three have no effect."""
 
     def make(folder: Path, *, train: int = 24, test: int = 12) -> Path:
         from PIL import Image
@@ -33,11 +34,17 @@ def picture_table():
         for kind in ("photos", "sounds", "points"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         colours = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
+        for name, colour in colours.items():
+            (folder / "clips" / name).mkdir(parents=True, exist_ok=True)
+            for t in range(3):
+                bar = np.zeros((24, 24, 3), np.uint8)
+                bar[:, 8 * t : 8 * t + 8] = colour
+                Image.fromarray(bar).save(folder / "clips" / name / f"{t}.png")
         rng = np.random.default_rng(0)
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "audio", "points", "text", "split"])
+            writer.writerow(["image", "audio", "points", "video", "text", "split", "speech_fr", "effect"])
             for i in range(train + test):
                 name = list(colours)[i % 3]
                 pixels = np.clip(np.array(colours[name]) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
@@ -48,7 +55,8 @@ def picture_table():
                 colour = np.tile(np.array(colours[name]) / 255, (50, 1))
                 np.save(folder / "points" / f"{i}.npy", np.concatenate([box, colour], axis=1).astype(np.float32))
                 text, split = f"a {name} square, number {i}", "train" if i < train else "test"
-                writer.writerow([f"photos/{i}.jpg", f"sounds/{i}.wav", f"points/{i}.npy", text, split])
+                files = [f"photos/{i}.jpg", f"sounds/{i}.wav", f"points/{i}.npy", f"clips/{name}"]
+                writer.writerow([*files, text, split, files[1], "" if i % 3 else files[1]])
         return table
 
     return make

@@ -84,9 +84,12 @@ class _Scorer:
 def score_pair(similarity: Similarity, a: Prepared, b: Prepared, rows, columns) -> tuple[Tensor, Tensor]:
     """Scores of some items, both [n, m] on the CPU in double precision: a->b, and b->a transposed to the same layout.
 
-    Raises ValueError when a score is not finite.
+    Computed where the similarity's weights are. Raises ValueError when a score is not finite.
     """
-    scores = similarity.scores({k: v[rows] for k, v in a.items()}, {k: v[columns] for k, v in b.items()})
+    device = next((p.device for p in similarity.parameters()), None)
+    sides = ({k: v[some].to(device) for k, v in side.items()} for side, some in ((a, rows), (b, columns)))
+    with torch.no_grad():
+        scores = similarity.scores(*sides)
     ab, ba = (scores[0], scores[1].T) if isinstance(scores, tuple) else (scores, scores)
     ab, ba = ab.double().cpu(), ba.double().cpu()
     if not (torch.isfinite(ab).all() and torch.isfinite(ba).all()):

@@ -72,7 +72,7 @@ class FeaturesTower(Tower):
             return cls(options, None)
         if saved is not None:
             return cls(options, _random(inline_config(saved["architecture"])))
-        config = config_of(options.model, {})
+        config = config_of(options.model, options.config)
         if config.model_type != "bert":
             raise UserError(f"model: the encoder is a bert, not {config.model_type!r}.")
         weights = isinstance(options.model, str) and options.pretrained and load_weights

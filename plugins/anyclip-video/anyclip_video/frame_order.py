@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from anyclip.errors import BadSample, UserError
 from anyclip.evaluation.base import Evaluation, Result
 from anyclip.evaluation.intervals import bootstrap
+from anyclip.evaluation.ranks_general import score_pair
 from anyclip.inference import encode_values
 from anyclip.processors import Processor
 from anyclip.similarities import Prepared, Similarity, create_similarity
@@ -120,27 +120,22 @@ class FrameOrder(Evaluation):
             if i in place and 2 * i in at and 2 * i + 1 in at:
                 both = _rows(texts.prepared, [at[2 * i], at[2 * i + 1]])
                 pair = [_rows(side.prepared, [place[i]]) for side in (plain, turned)]
-                won.append(self._trial(model, similarity, forward, both, pair))
+                won.append(self._trial(similarity, forward, both, pair))
         bad = [(data.source.sample_id(rows[i][0]), reason) for i, reason in plain.errors]
         return won, bad
 
-    def _trial(
-        self, model: JointModel, similarity: Similarity, forward: bool, texts: Prepared, clips: list[Prepared]
-    ) -> list[float]:
+    def _trial(self, similarity: Similarity, forward: bool, texts: Prepared, clips: list[Prepared]) -> list[float]:
         """texts: the caption and the swapped one; clips: the clip and the rolled one."""
         own, other = (clip_scores(similarity, clip, texts, forward) for clip in clips)
         return [_won(float(own[0] - own[1])), _won(float(other[1] - other[0]))]
 
 
 def clip_scores(similarity: Similarity, clip: Prepared, texts: Prepared, forward: bool) -> Tensor:
-    """Scores [Nt] of one clip with texts; forward: the similarity's first side is the clip's."""
-    device = next((p.device for p in similarity.parameters()), None)
-    clip, texts = ({k: x if device is None else x.to(device) for k, x in side.items()} for side in (clip, texts))
-    with torch.no_grad():
-        found = similarity.scores(clip, texts) if forward else similarity.scores(texts, clip)
-    if isinstance(found, tuple):  # [clip, texts] of the direction from the clip
-        return found[0][0] if forward else found[1][0]
-    return found[0] if forward else found[:, 0]
+    """Scores [Nt] of one clip with texts, as the clip ranks them; forward: the first side is the clip's."""
+    every = slice(None)
+    if forward:
+        return score_pair(similarity, clip, texts, every, every)[0][0]
+    return score_pair(similarity, texts, clip, every, every)[1][:, 0]
 
 
 def _won(difference: float) -> float:

@@ -82,6 +82,8 @@ class FeaturesOptions:
     of the features, without an encoder."""
     pretrained: bool = True
     """false: only the configuration of the folder, with random weights. An inline config is always random."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Settings of the encoder's configuration to change: {num_hidden_layers: 6} takes the first six."""
     cls_id: Annotated[int, Ge(0)] = 101
     """Row of the encoder's vocabulary that begins a clip."""
     sep_id: Annotated[int, Ge(0)] = 102
