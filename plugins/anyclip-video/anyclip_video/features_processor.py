@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -71,7 +72,8 @@ def read_features(value: Any) -> tuple[np.ndarray, str]:
     if isinstance(value, (np.ndarray, Tensor)):
         return np.asarray(value), "array"
     if isinstance(value, Mapping):
-        value = value["path"] if value.get("bytes") is None else Blob(value["bytes"], str(value.get("path") or "bytes"))
+        whole = value["path"] if value.get("bytes") is None else Blob(value["bytes"], str(value.get("path") or "bytes"))
+        return _part(*read_features(whole), value)
     if isinstance(value, (list, tuple)):
         return _checked(lambda: np.asarray(value, dtype=np.float32), "list"), "list"
     if isinstance(value, Blob):
@@ -85,6 +87,21 @@ def read_features(value: Any) -> tuple[np.ndarray, str]:
     if not data.startswith((_ZIP, _NPY)):
         raise BadSample(f"{name}: is no .npy or .npz file" if data else f"{name}: the file is empty")
     return _checked(lambda: _array(data), name), name
+
+
+def _part(features: np.ndarray, name: str, value: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """The vectors of `start` to `end` in seconds, `rate` of them a second (default 1), at least one."""
+    start, end = value.get("start"), value.get("end")
+    if (start is None and end is None) or features.ndim != 2:
+        return features, name
+    rate = float(value.get("rate") or 1.0)
+    first = int(float(start or 0.0) * rate)
+    last = len(features) if end is None else max(first + 1, math.ceil(float(end) * rate - 1e-6))
+    if not 0 <= first < len(features):
+        raise BadSample(
+            f"{name}: the part from {float(start or 0.0):g} s on is not in it: it has {len(features)} vectors"
+        )
+    return features[first:last], name
 
 
 def _file(path: str) -> bytes:

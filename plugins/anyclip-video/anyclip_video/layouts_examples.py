@@ -116,3 +116,14 @@ def lsmdc(folder: Path) -> dict[str, Any]:
     for i, clip in enumerate(clips):
         video(root / "videos" / clip.rpartition("_")[0] / f"{clip}.avi", i)
     return {"path": str(root)}
+
+
+def overlapping_clips(folder: Path) -> dict[str, Any]:
+    """Two videos of ten seconds with three timed captions each."""
+    rows = []
+    for i in range(2):
+        video(folder / f"{i}.mp4", i, seconds=10)
+        texts = [f"in part {k} of film {i} we see a colour that grows brighter and brighter" for k in range(3)]
+        rows.append({"video": f"{i}.mp4", "start": [0, 3.5, 6], "end": [3, 6, 9.5], "text": texts, "duration": 10})
+    write(folder / "films.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return {"path": str(folder / "films.jsonl"), "clips": 8}

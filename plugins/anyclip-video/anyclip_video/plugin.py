@@ -157,3 +157,10 @@ def anyclip_readers():
             summary=summary,
             example=f"anyclip_video.layouts_examples:{name}",
         )
+    yield ReaderSpec(
+        name="overlapping_clips",
+        target="anyclip_video.overlap:OverlappingClipsReader",
+        options="anyclip_video.overlap_options:OverlappingClipsOptions",
+        summary="Clips and texts of videos with timed captions that overlap in time (VideoCLIP)",
+        example="anyclip_video.layouts_examples:overlapping_clips",
+    )
