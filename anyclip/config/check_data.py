@@ -18,6 +18,11 @@ def check_data(checking: Checking) -> None:
             _check_fields(checking, source, key)
     for i, _ in enumerate(data.val):
         checking.idle(("data", "val", i, "weight"), "validation data is not mixed.")
+        checking.idle(("data", "val", i, "length"), "it groups the rows of training.")
+    for i, source in enumerate(data.train):
+        if source.length and (data.mixing == "sample" or data.sampler is not None):
+            key, others = ("data", "train", i, "length"), (("data", "mixing"), ("data", "sampler"))
+            checking.add(key, "it needs `mixing: batch` and no `sampler`.", *others)
     if data.sampler is not None:
         where = ("data", "sampler")
         checking.part("sampler", data.sampler.name, data.sampler.options, (*where, "name"), (*where, "options"))

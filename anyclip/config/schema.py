@@ -178,6 +178,9 @@ class SourceConfig:
     """Stream or extra field -> column. Default: the column of the same name."""
     weight: Annotated[float, Gt(0)] = 1.0
     """Share of this dataset in the mixture."""
+    length: str | None = None
+    """Column with each row's length (seconds, tokens): batches of training then hold rows of similar length, which
+    saves padding; their order is random, and a pass still holds every row once. Not with `mixing: sample`."""
 
 
 @dataclass(kw_only=True)

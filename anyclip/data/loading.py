@@ -16,6 +16,7 @@ from anyclip.config.schema import DataConfig, SourceConfig
 from anyclip.data.assembling import Assembler, Work, local_range, number_of_parts
 from anyclip.data.batch import Batch
 from anyclip.data.data_sampler import create_sampler
+from anyclip.data.length_groups import read_lengths
 from anyclip.data.packing import Packed, pack, unpack
 from anyclip.data.sampler import MixtureSampler, Sampler
 from anyclip.data.sources import Source, StreamInfo, source_name
@@ -69,12 +70,16 @@ class TrainData:
 
     def _create_sampler(self, streams: Mapping[str, StreamInfo], seed: int) -> Sampler:
         config, sizes, names = self.config, list(self.sizes.values()), list(self.sizes)
+        if config.sampler is not None and any(source.length for source in config.train):
+            raise UserError("length does not go with another sampler.", where="data.sampler", hint="Leave one out.")
         if config.sampler is not None:
             about = {"sizes": sizes, "names": names, "batch_size": config.batch_size, "streams": list(streams)}
             ahead = config.workers * config.prefetch + 1
             return create_sampler(config.sampler.name, config.sampler.options, seed=seed, ahead=ahead, **about)
         weights = [source.weight for source in config.train]
-        return MixtureSampler(sizes, weights, config.batch_size, seed=seed, mixing=config.mixing, names=names)
+        lengths = [read_lengths(s, c.length) if c.length else None for s, c in zip(self.sources, config.train)]
+        more: dict[str, Any] = {"seed": seed, "mixing": config.mixing, "names": names, "lengths": lengths}
+        return MixtureSampler(sizes, weights, config.batch_size, **more)
 
     @property
     def observes(self) -> Sequence[str]:

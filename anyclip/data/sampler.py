@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from anyclip.data.length_groups import grouped
 from anyclip.data.rng import keyed_generator
 from anyclip.data.shares import Shares
 from anyclip.errors import UserError
@@ -49,6 +50,7 @@ class MixtureSampler:
     Args:
         sizes: rows of each dataset. weights: their shares of batches (or samples); any positive numbers.
         batch_size: rows N of a global batch. names: names of the datasets, for messages.
+        lengths: of the rows of each dataset [rows] or None; its batches then hold rows of similar length.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class MixtureSampler:
         seed: int,
         mixing: Literal["batch", "sample"] = "batch",
         names: Sequence[str] | None = None,
+        lengths: Sequence[np.ndarray | None] | None = None,
     ):
+        self.lengths = list(lengths or [None] * len(sizes))
         self.sizes, self.batch_size, self.seed, self.mixing = list(sizes), batch_size, seed, mixing
         self.names = list(names or (f"data.train[{i}]" for i in range(len(self.sizes))))
         self.shares = Shares(weights)
@@ -68,6 +72,8 @@ class MixtureSampler:
         self._check()
 
     def _check(self) -> None:
+        if self.mixing == "sample" and any(found is not None for found in self.lengths):
+            raise UserError("length goes with mixing: batch: with sample every batch holds all datasets.", where="data")
         for d, (name, size) in enumerate(zip(self.names, self.sizes)):
             if size == 0:
                 raise UserError("the dataset has no rows.", where=name, hint="Check its path and row filter.")
@@ -135,7 +141,11 @@ class MixtureSampler:
         if epoch not in kept:
             size = self.sizes[dataset]
             rows = np.arange(size, dtype=np.uint32 if size <= 2**32 else np.int64)
-            keyed_generator("order", self.seed, dataset, epoch).shuffle(rows)
+            generator = keyed_generator("order", self.seed, dataset, epoch)
+            generator.shuffle(rows)
+            lengths = self.lengths[dataset]
+            if lengths is not None:
+                rows = grouped(rows, lengths, self.batch_size, generator)
             while len(kept) > 1:
                 del kept[next(iter(kept))]
             kept[epoch] = rows

@@ -238,6 +238,12 @@ MISTAKES = [
         "run.yaml:7: objectives.0.pair: compares b with the very same values; write b#1 for a second view.",
     ),
     (VAL, VAL[:-1] + ", weight: 2}", "run.yaml:13: data.val.0.weight: does nothing: validation data is not mixed."),
+    (VAL, VAL[:-1] + ", length: s}", "run.yaml:13: data.val.0.length: does nothing: it groups the rows of training."),
+    (
+        SOURCE,
+        SOURCE[:-1] + ", length: s}\n  mixing: sample",
+        "run.yaml:11: data.train.0.length: it needs `mixing: batch` and no `sampler`.",
+    ),
     (
         SOURCE,
         SOURCE[:-1] + ", fields: {aa: col}}",
