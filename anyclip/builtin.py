@@ -127,6 +127,7 @@ def anyclip_objectives():
         ("ntxent", "NTXent", True, "Two views of a sample attract (SimCLR; with a loss on a pair: SLIP)"),
         ("paired_views", "PairedViews", True, "Two views attract, and their mean another stream (CLIP2Point)"),
         ("simsiam", "SimSiam", True, "Each of two views predicts the other (SimSiam)"),
+        ("tower_term", "TowerTerm", True, "A loss that the tower itself gives for each row (AudioCLIP's kernel norms)"),
         ("masked_modelling", "MaskedModelling", False, "Guess hidden tokens; runs the tower again (BERT, DeCLIP)"),
         ("self_distillation", "SelfDistillation", False, "A masked view predicts a moving average of the tower"),
     ):

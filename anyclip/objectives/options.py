@@ -240,6 +240,14 @@ class SelfDistillationOptions:
             raise ValueError("without a mask the teacher needs a view of its own: teacher_stream")
 
 
+@dataclass(kw_only=True)
+class TowerTermOptions:
+    stream: str
+    """The stream whose tower gives the loss."""
+    term: str
+    """Its name in the tower's `Encoding.terms`, such as `fbsp` of `audio/esresnext`."""
+
+
 def _two(streams: list[str]) -> None:
     if len(streams) != 2 or streams[0] == streams[1]:
         raise ValueError("streams takes two different views, such as [image#1, image#2]")

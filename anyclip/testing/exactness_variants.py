@@ -105,6 +105,13 @@ OBJECTIVES: dict[str, list[list[dict[str, Any]]]] = {
     "simsiam": [
         [_EDGE, {"name": "simsiam", "options": {"streams": ["a", "a#1"], "head": _SMALL, "predictor": {"hidden": 3}}}]
     ],
+    "tower_term": [
+        [
+            {"pair": ["a", "t"], "scale": {"init": 4.0}},
+            {"name": "tower_term", "options": {"stream": "t", "term": "activity"}, "weight": 0.7},
+        ],
+        [_EDGE, {"name": "tower_term", "options": {"stream": "t", "term": "activity"}}],
+    ],
     "masked_modelling": [
         [
             {"pair": ["a", "t"], "scale": {"init": 4.0}},

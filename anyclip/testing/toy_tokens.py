@@ -30,7 +30,10 @@ class ToyTokenProcessor(Processor):
 
 
 class ToyTokens(Tower):
-    """Embeddings, one layer in which each token sees the mean of the present ones, and their mean as the output."""
+    """Embeddings, one layer in which each token sees the mean of the present ones, and their mean as the output.
+
+    `terms["activity"]` is a row's mean squared token.
+    """
 
     modality = "toy"
 
@@ -55,7 +58,8 @@ class ToyTokens(Tower):
     def _run(self, embeds: Tensor, mask: Tensor) -> Encoding:
         mean = _mean(embeds, mask)
         tokens = F.gelu(self.own(embeds) + self.others(mean)[:, None])
-        return Encoding(pooled=self.head(_mean(tokens, mask)), tokens=tokens, mask=mask)
+        activity = _mean(tokens.square(), mask).mean(dim=-1)
+        return Encoding(pooled=self.head(_mean(tokens, mask)), tokens=tokens, mask=mask, terms={"activity": activity})
 
 
 def _mean(x: Tensor, mask: Tensor) -> Tensor:

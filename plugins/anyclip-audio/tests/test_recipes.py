@@ -86,7 +86,7 @@ def frozen_clip(folder: Path, dim: int, towers: dict[str, dict[str, Any]]) -> Pa
 
 TERMS = {
     "clap": {"audio-text.infonce.1", "audio-text.infonce.2"},
-    "audioclip": {"audio-image", "audio-text", "image-text"},
+    "audioclip": {"audio-image", "audio-text", "image-text", "tower_term"},
     "wav2clip": {"audio-image", "heard-image"},
     "speechclip": {"speech-image"},
 }
