@@ -30,8 +30,8 @@ class AudioOptions:
     """Longer sounds in training: a random window, or the same as in evaluation."""
     max_windows: Positive = 30
     """Most windows of `tile`, evenly spread; also how many windows long the part is that feature fusion looks at."""
-    backend: Literal["auto", "soundfile", "torchcodec", "librosa"] = "auto"
-    """Decoder. `auto`: soundfile, for ogg and what it cannot read torchcodec, then librosa, as far as installed."""
+    backend: Literal["auto", "soundfile", "torchcodec", "pyav", "librosa"] = "auto"
+    """Decoder. `auto`: soundfile, for ogg and what it cannot read torchcodec, PyAV, librosa, as far as installed."""
     quantise: bool | None = None
     """Cut samples to -1..1 and round them to 16 bits, as LAION-CLAP does. Default: what the model's origin does."""
     features: Literal["workers", "model"] = "workers"
@@ -45,6 +45,8 @@ class AudioOptions:
     """Probability of the negated wave."""
     noise_prob: Share | None = None
     """Probability of added white noise, 5 to 40 dB below the sound."""
+    speed: Annotated[float, Ge(0), Le(0.5)] | None = None
+    """Largest relative change of speed, and so of pitch; in no preset, because captions may name either."""
     shift: Share | None = None
     """Largest rotation of the window in time, as a share of it."""
     mask_time: Share | None = None

@@ -47,7 +47,7 @@ def anyclip_modalities():
         preview="anyclip_audio.preview:preview",
         synthetic="anyclip_audio.synthetic:render",
         prompts=PROMPTS,
-        backends=("soundfile", "torchcodec", "librosa"),
+        backends=("soundfile", "torchcodec", "av", "librosa"),
         summary="Sounds: files, bytes, (array, rate)",
     )
 

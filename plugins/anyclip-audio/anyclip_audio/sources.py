@@ -1,7 +1,7 @@
 """Open a value (path, URL, bytes, array) as a sound whose parts can be read: rate, length, `read(start, count)`.
 
-Decoders: soundfile (libsndfile: wav, flac, ogg, opus, mp3, aiff, au, caf ...), torchcodec (FFmpeg: everything else,
-also the sound of videos), librosa. `auto` takes the first that opens the value.
+Decoders: soundfile (libsndfile: wav, flac, ogg, opus, mp3, aiff, au, caf ...), torchcodec and PyAV (FFmpeg:
+everything else, also the sound of videos), librosa. `auto` takes the first that opens the value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import re
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from anyclip.errors import BadSample, UserError
 from anyclip.readers.content import content_of
 from anyclip_audio.containers import what_is_missing
 
-BACKENDS = ("soundfile", "torchcodec", "librosa")
+BACKENDS = ("soundfile", "torchcodec", "pyav", "librosa")
+_MODULES = {"pyav": "av"}  # decoder -> its module, where the name is another
 _BLOCK = 1 << 18  # samples decoded at a time on the way to a part
 
 
@@ -50,8 +51,12 @@ def open_sound(value: Any, backend: str = "auto") -> SoundSource:
     """A value as a source. Raises BadSample that names the file.
 
     value: path, URL that fsspec opens, bytes, `Blob`, {"bytes": ..., "path": ...}, (array, rate), or
-    {"array": ..., "sampling_rate": ...}; arrays are [T], [C, T] or [T, C] (the shorter axis is the channels).
+    {"array": ..., "sampling_rate": ...}; arrays are [T], [C, T] or [T, C] (the shorter axis is the channels). A mapping
+    may have `start` and `end` in seconds: a part of the sound.
     """
+    if isinstance(value, Mapping) and (value.get("start") is not None or value.get("end") is not None):
+        whole = open_sound({k: v for k, v in value.items() if k not in ("start", "end")}, backend)
+        return PartSource(whole, value.get("start"), value.get("end"))
     if isinstance(value, Mapping) and value.get("array") is not None:
         value = (value["array"], value.get("sampling_rate"))
     if isinstance(value, tuple) and len(value) == 2:
@@ -62,7 +67,7 @@ def open_sound(value: Any, backend: str = "auto") -> SoundSource:
         if not loads(kind):
             continue
         try:
-            return _OPENERS[kind](file, name)
+            return _opener(kind)(file, name)
         except BadSample as error:
             if isinstance(error, Truncated):
                 raise
@@ -77,7 +82,7 @@ def _order(file: str | bytes) -> tuple[str, ...]:
     else:
         with open(file, "rb") as stream:
             head = stream.read(4)
-    return ("torchcodec", "soundfile", "librosa") if head == b"OggS" else BACKENDS
+    return ("torchcodec", *(kind for kind in BACKENDS if kind != "torchcodec")) if head == b"OggS" else BACKENDS
 
 
 class Truncated(BadSample):
@@ -95,7 +100,7 @@ def require_backend(name: str) -> str:
         raise UserError(
             f"backend: {name} is not installed or does not load.",
             hint=f"Use {', '.join(available())}." + (" It needs the FFmpeg libraries." if name == "torchcodec" else ""),
-            next=f"pip install {name}",
+            next=f"pip install {_MODULES.get(name, name)}",
         )
     return name
 
@@ -103,12 +108,13 @@ def require_backend(name: str) -> str:
 @functools.cache
 def loads(name: str) -> bool:
     """Whether a decoder is installed with its native libraries; asked only when it is needed."""
-    if importlib.util.find_spec(name) is None:
+    module = _MODULES.get(name, name)
+    if importlib.util.find_spec(module) is None:
         return False
     if name == "librosa":  # imports its parts lazily, nothing native of its own
         return True
     try:
-        importlib.import_module(name)
+        importlib.import_module(module)
         if name == "torchcodec":  # looks for FFmpeg when it is first used
             from torchcodec.decoders import AudioDecoder
 
@@ -157,6 +163,29 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
     info = np.iinfo(samples.dtype)
     middle = 0 if info.min < 0 else (int(info.max) + 1) // 2
     return ((samples.astype(np.float64) - middle) / (int(info.max) + 1 - middle)).astype(np.float32)
+
+
+class PartSource(SoundSource):
+    """The seconds start <= t < end of another source. Raises BadSample when they are not in it."""
+
+    def __init__(self, whole: SoundSource, start: Any, end: Any):
+        self.whole, self.name, self.rate = whole, whole.name, whole.rate
+        try:
+            first = round(float(start or 0.0) * self.rate)
+            last = whole.frames if end is None else min(round(float(end) * self.rate), whole.frames)
+        except (TypeError, ValueError):
+            raise BadSample(f"{self.name}: start and end are numbers of seconds, not {start!r} and {end!r}") from None
+        if not 0 <= first < last:
+            length = whole.frames / self.rate
+            whole.close()
+            raise BadSample(f"{self.name}: the part {start or 0} s to {end} s is not in it: it has {length:.3f} s")
+        self.first, self.frames = first, last - first
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        return self.whole.read(self.first + start, min(count, self.frames - start))
+
+    def close(self) -> None:
+        self.whole.close()
 
 
 class SoundfileSource(SoundSource):
@@ -278,3 +307,11 @@ def _plain(error: BaseException) -> str:
 
 
 _OPENERS = {"soundfile": SoundfileSource, "torchcodec": TorchcodecSource, "librosa": LibrosaSource}
+
+
+def _opener(kind: str) -> Callable[[str | bytes, str], SoundSource]:
+    if kind == "pyav":
+        from anyclip_audio.pyav_source import PyavSource
+
+        return PyavSource
+    return _OPENERS[kind]

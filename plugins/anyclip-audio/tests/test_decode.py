@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_the_shared_broken_files(row, broken):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("backend", ["soundfile", "torchcodec", "librosa"])
+@pytest.mark.parametrize("backend", ["soundfile", "torchcodec", "pyav", "librosa"])
 def test_parts_are_those_of_the_whole(kind, backend, tmp_path):
     if not loads(backend):
         pytest.skip(f"{backend} does not load here" + (": no FFmpeg libraries" if backend == "torchcodec" else ""))
@@ -116,9 +117,9 @@ def test_parts_are_those_of_the_whole(kind, backend, tmp_path):
     for start, count in ((20_000, 30_000), (60_000, 100), (10_000, 20_000), (88_100, 500)):
         sounds, frames = read_parts(str(path), lambda *_: [(start, count)], backend=backend)  # noqa: B023
         expected = whole.samples[start : start + count]
-        tolerance = 1e-6 if lossless or backend != "torchcodec" else 1e-3
+        tolerance = 1e-6 if lossless or backend not in ("torchcodec", "pyav") else 1e-3
         np.testing.assert_allclose(sounds[0].samples[:100], expected[:100], atol=tolerance)
-        if backend != "torchcodec" or kind != "MP3":
+        if backend not in ("torchcodec", "pyav") or kind != "MP3":
             assert frames == len(whole.samples)
             assert len(sounds[0].samples) == len(expected)
     if lossless:
@@ -195,3 +196,42 @@ def test_what_only_ffmpeg_reads(tmp_path):
             assert abs(spectrum.argmax() / sound.seconds - 500) < 1
         parts, _ = read_parts(str(tmp_path / name), lambda frames, rate: [(22_050, 11_025)])
         assert len(parts[0].samples) == 11_025
+
+
+@pytest.mark.parametrize("backend", ["torchcodec", "pyav"])
+def test_the_sound_of_a_video_and_parts_of_it(backend):
+    """The same samples from both."""
+    av = pytest.importorskip("av")
+    if not loads(backend):
+        pytest.skip(f"{backend} does not load here")
+    samples, buffer = clip(4.0), io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        picture = file.add_stream("mpeg4", rate=8)
+        picture.height = picture.width = 32
+        voice = file.add_stream("aac", rate=16_000, layout="mono", bit_rate=128_000)
+        for _ in range(32):
+            file.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        file.mux(picture.encode())
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        file.mux([*voice.encode(frame), *voice.encode()])
+    data = buffer.getvalue()
+    whole = decode(data, backend=backend)
+    assert (whole.rate, abs(whole.seconds - 4.0) < 0.1) == (16_000, True)
+    first = decode(data, backend="torchcodec" if loads("torchcodec") else "pyav")
+    np.testing.assert_allclose(whole.samples[:60_000], first.samples[:60_000], atol=1e-4)
+    part = decode({"bytes": data, "path": None, "start": 1.0, "end": 2.5}, backend=backend)
+    assert len(part.samples) == 24_000
+    np.testing.assert_allclose(part.samples, whole.samples[16_000:40_000], atol=1e-3)
+    with pytest.raises(BadSample, match="the part 5 s to None s is not in it: it has 4"):
+        decode({"bytes": data, "path": None, "start": 5}, backend=backend)
+
+
+def test_parts_of_a_sound(tmp_path):
+    sound = clip(3.0)
+    (tmp_path / "a.wav").write_bytes(encoded(sound))
+    part = decode({"path": str(tmp_path / "a.wav"), "start": 0.5, "end": 2.0})
+    np.testing.assert_allclose(part.samples, sound[8_000:32_000], atol=1e-4)
+    assert len(decode({"array": sound, "sampling_rate": 16_000, "start": 2}).samples) == 16_000
+    with pytest.raises(BadSample, match="start and end are numbers of seconds"):
+        decode({"path": str(tmp_path / "a.wav"), "start": "x"})
