@@ -17,6 +17,7 @@ class Augment:
     gain_db: float = 0.0
     polarity: float = 0.0
     noise_prob: float = 0.0
+    speed: float = 0.0
     shift: float = 0.0
     mask_time: float = 0.0
     mask_bands: float = 0.0
@@ -25,7 +26,7 @@ class Augment:
     @property
     def nothing(self) -> bool:
         """Whether it changes nothing."""
-        parts = (self.gain_db, self.polarity, self.noise_prob, self.shift, self.mask_time, self.mask_bands)
+        parts = (self.gain_db, self.polarity, self.noise_prob, self.speed, self.shift, self.mask_time, self.mask_bands)
         return not any(parts)
 
 
@@ -41,6 +42,11 @@ def augment_from(options: AudioOptions) -> Augment:
     preset = PRESETS[options.augment]
     given = {name: getattr(options, name) for name in vars(preset)}
     return Augment(**{name: getattr(preset, name) if value is None else value for name, value in given.items()})
+
+
+def played_rate(rate: int, rng: np.random.Generator, augment: Augment) -> int:
+    """Hz at which a sound of `rate` is taken to be recorded: more is faster and higher (Ko et al. 2015)."""
+    return max(1, round(rate * (1 + augment.speed * rng.uniform(-1, 1)))) if augment.speed else rate
 
 
 def change_wave(wave: np.ndarray, rng: np.random.Generator, augment: Augment) -> np.ndarray:

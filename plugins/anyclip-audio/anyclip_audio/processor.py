@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anyclip.processors import Processor
-from anyclip_audio.augment import Augment, augment_from, change_wave, mask_spectrogram
+from anyclip_audio.augment import Augment, augment_from, change_wave, mask_spectrogram, played_rate
 from anyclip_audio.decode import read_parts, resample
 from anyclip_audio.front import Front, log_spectrogram
 from anyclip_audio.lengths import active_start, fit, fusion_starts, fusion_views, quantise, windows
@@ -57,7 +57,8 @@ class AudioProcessor(Processor):
             return windows(frames, math.ceil(size * rate), long, self.max_windows, crop)
 
         sounds, _ = read_parts(value, plan, backend=self.backend)
-        waves = [resample(sound.samples, sound.rate, front.sample_rate) for sound in sounds]
+        rate = sounds[0].rate if rng is None else played_rate(sounds[0].rate, rng, self.augment)
+        waves = [resample(sound.samples, rate, front.sample_rate) for sound in sounds]
         if long == "active" and crop is None and len(waves[0]) > front.samples:
             start = active_start(waves[0], front.samples)
             return [waves[0][start : start + front.samples]]
