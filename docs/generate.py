@@ -240,6 +240,31 @@ def _default_cell(f) -> str:
     return "**required**" if f.default is None else f"`{f.default}`"
 
 
+def modality_table() -> list[str]:
+    """The README's table: each official modality with its file endings, towers and importers."""
+    from anyclip.registry import get_registry
+
+    registry, rows = get_registry(), []
+    for part in registry.parts("modality"):
+        name = part.spec.name
+        towers = [t.spec.name.partition("/")[2] for t in registry.parts("tower") if t.spec.name.startswith(f"{name}/")]
+        if part.distribution == "anyclip":
+            continue
+        importers = [i.spec.name for i in registry.parts("importer") if i.distribution == part.distribution]
+        endings = [suffix.lstrip(".") for suffix in part.spec.suffixes]
+        shown = ", ".join(endings[:8]) + (" ..." if len(endings) > 8 else "")
+        rows.append((f"`{name}`", part.distribution, shown, ", ".join(sorted(towers)), ", ".join(importers) or "-"))
+    return table(("modality", "package", "files", "towers", "imports"), rows)
+
+
+def readme() -> str:
+    """README.md with its generated part as it should be."""
+    text = (DOCS.parent / "README.md").read_text()
+    begin, end = "<!-- modalities: written by docs/generate.py -->", "<!-- end -->"
+    head, _, tail = text.partition(begin)
+    return "\n".join([head + begin, "", *modality_table(), "", end + tail.partition(end)[2]])
+
+
 PAGES = {"cli.md": cli_page, "config.md": config_page, "options.md": options_page, "hooks.md": hooks_page}
 
 
@@ -255,6 +280,10 @@ def main(arguments: list[str]) -> int:
             path.write_text(text)
         elif not path.is_file() or path.read_text() != text:
             stale.append(f"docs/{name}")
+    if "--check" not in arguments:
+        (DOCS.parent / "README.md").write_text(readme())
+    elif (DOCS.parent / "README.md").read_text() != readme():
+        stale.append("README.md")
     if stale:
         print(f"out of date: {', '.join(stale)}. Run: python docs/generate.py")
     return 1 if stale else 0
