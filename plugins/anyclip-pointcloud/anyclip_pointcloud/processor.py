@@ -70,8 +70,8 @@ class PointProcessor(Processor):
         elif self.sample == "stride":
             rows = evenly(n, wanted)
         else:
-            pool = evenly(n, max(self.pool, wanted)) if n > self.pool else np.arange(n)
-            rows = pool[farthest_indices(points[pool], wanted)]
+            pool = evenly(n, min(n, max(self.pool, wanted)))
+            rows = pool if len(pool) == wanted else pool[farthest_indices(points[pool], wanted)]
         return np.resize(rows, wanted)  # fewer repeat
 
     def _normals(self, cloud: Cloud, points: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
