@@ -12,7 +12,7 @@ export TOKENIZERS_PARALLELISM ?= false
 .PHONY: help quickstart install dev test check docs site wheels bench clean
 
 help:
-	@echo "make quickstart  install, train a joint model on synthetic data, evaluate it, write the report"
+	@echo "make quickstart  install, train five modalities jointly on synthetic data, evaluate it, write the report"
 	@echo "make test        install what tests need and run every test"
 	@echo "make check       lint, types and the fast tests (under a minute)"
 	@echo "make dev         install for development"
@@ -45,7 +45,7 @@ install: $(VENV)/.installed
 dev: $(VENV)/.test-installed
 
 quickstart: $(VENV)/.installed
-	$(BIN)/anyclip train configs/quickstart.yaml train.out=$(QUICK_OUT) --overwrite
+	$(BIN)/anyclip train configs/joint-five.yaml train.out=$(QUICK_OUT) --overwrite
 	$(BIN)/anyclip eval $(QUICK_OUT)
 	@echo "The report: $(QUICK_OUT)/report.html"
 
