@@ -81,14 +81,19 @@ def common_loop(points: torch.Tensor, k: int) -> torch.Tensor:
     return chosen
 
 
-def medians(work: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Name -> CPU milliseconds, the cases interleaved."""
+def medians(work: dict[str, Callable[[], object]], repeats: int, least: float = 0.05) -> dict[str, float]:
+    """Name -> CPU milliseconds of one call, the cases interleaved; short cases are called until `least` seconds pass,
+    as a loader reads one file after the other."""
     spent: dict[str, list[float]] = {name: [] for name in work}
+    calls = dict.fromkeys(work, 1)
     for _ in range(repeats + 1):
         for name, run in work.items():
             start = time.process_time()
-            run()
-            spent[name].append(time.process_time() - start)
+            for _ in range(calls[name]):
+                run()
+            took = (time.process_time() - start) / calls[name]
+            spent[name].append(took)
+            calls[name] = max(1, round(least / max(took, 1e-6)))
     return {name: 1e3 * statistics.median(times[1:]) for name, times in spent.items()}  # the first warms up
 
 
