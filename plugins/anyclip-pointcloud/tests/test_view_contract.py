@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
+
 from anyclip.testing import TowerContract
 
 from .cases_views import CASES
 from .conftest import cloud
+
+pytest.importorskip("anyclip_image")
 
 
 class TestViewTowers(TowerContract):

@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 from anyclip_pointcloud.importers.view_adapters import INTER_VIEW, SIMPLIFIED
@@ -20,6 +19,10 @@ from anyclip.checkpoint.importing import import_checkpoint_file
 from anyclip.errors import CheckpointError
 
 from .conftest import SHARED, cloud
+
+open_clip = pytest.importorskip("open_clip")
+pytest.importorskip("anyclip_image")
+pytest.importorskip("anyclip_text")
 
 DIM = 24
 POINT = {"points": 64}
@@ -41,7 +44,7 @@ def random(module: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def clip() -> open_clip.CLIP:
+def clip():
     torch.manual_seed(3)
     return open_clip.CLIP(**CLIP).eval()
 

@@ -22,6 +22,8 @@ from anyclip.towers import create_tower
 from .cases_views import OWN, SMALL
 from .conftest import cloud
 
+pytest.importorskip("anyclip_image")
+
 
 def points(n: int = 200, rows: int = 2) -> dict[str, torch.Tensor]:
     return {"points": torch.stack([torch.from_numpy(cloud(n, seed=i)) for i in range(rows)])}
