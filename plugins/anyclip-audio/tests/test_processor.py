@@ -40,7 +40,7 @@ def processor(**options) -> AudioProcessor:
     )
 
 
-@pytest.mark.parametrize("case", ["htsat", "htsat-fusion", "htsat-tile"])
+@pytest.mark.parametrize("case", ["htsat", "htsat-fusion", "htsat-tile", "pann", "wav2clip", "esresnext"])
 def test_one_sound_has_one_embedding(case, tmp_path):
     model = tower(case)
     sounds = [
