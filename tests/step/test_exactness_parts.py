@@ -68,6 +68,14 @@ def test_several_processes(world: int, strategy: str):
     check(cases)
 
 
+@pytest.mark.slow
+def test_the_command_prints_the_table(capfd):
+    assert exactness_parts.main(["-n", "2", "cosine"]) == 0
+    out = capfd.readouterr().out
+    assert "2 x ddp    cosine" in out
+    assert "16 cases, 0 wrong" in out
+
+
 def broken(strategies, names):
     """A gather that forgets what other processes contribute."""
     _Gather.backward = staticmethod(lambda ctx, grad: (right_rows(ctx.counts, grad), None))

@@ -26,6 +26,32 @@ def test_an_outside_plugin_installs_conforms_and_passes_its_tests(name, outside,
     assert "passed" in outside.run("pytest -p no:cacheprovider", cwd=folder)
 
 
+# appended, so that a page takes seconds: what it shows is tried, not how good the model is
+SMALL = "train.steps=2 schedule.warmup_steps=0 train.validate_every=null train.checkpoint_every=null train.threads=1"
+SMALL += " data.train.0.options.size=16 data.val.0.options.size=16 data.batch_size=8 data.workers=0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_commands_of_its_page_run(name, outside, tmp_path):
+    folder = tmp_path / name
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__", "runs"))
+    outside.run("pip install .", cwd=folder)
+    (folder / "walks").mkdir()
+    for k in range(2):
+        rows = [f"{i / 25},{0.1 * i},9.8,0,0,0,{k}" for i in range(50)]
+        (folder / "walks" / f"{k}.imu.csv").write_text("t,ax,ay,az,gx,gy,gz\n" + "\n".join(rows) + "\n")
+    page = (folder / "README.md").read_text()
+    block = re.search(r"^```(?:bash)?\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
+    lines = [re.sub(r"\s+#.*", "", line) for line in block.splitlines() if line.startswith("anyclip ")]
+    lines += re.findall(r"`(anyclip [^`]+)`", page)
+    assert len(lines) >= 3
+    printed = [
+        outside.run(f"{x} {SMALL}" if x.startswith("anyclip train") else x, cwd=folder, errors=True) for x in lines
+    ]
+    assert all(printed)
+
+
 @pytest.mark.parametrize("name", PLUGINS)
 def test_it_depends_on_the_published_core_alone(name):
     text = (EXAMPLES / name / "pyproject.toml").read_text()
