@@ -1,4 +1,4 @@
-"""For towers around a whole model: layers on request, layer groups, and assets as one JSON file."""
+"""For towers around a whole model: layers on request, layer groups, windows, and assets as one JSON file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from anyclip.errors import CheckpointError, UserError
 
@@ -87,3 +87,13 @@ def read_assets(folder: Path | None, name: str, library: str, **parts: Any) -> d
         return {key: make(saved[key]) for key, make in parts.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"is damaged: {error!r}", where=str(path)) from error
+
+
+def mean_of_windows(pooled: Tensor, windows: Tensor) -> Tensor:
+    """Several windows of one value: [C, W] of the windows that are there, in row order -> their means [B, W].
+
+    windows: bool [B, N], which of each row's windows are there.
+    """
+    rows = windows.nonzero()[:, 0]
+    sums = pooled.new_zeros(len(windows), pooled.shape[1]).index_add(0, rows, pooled)
+    return sums / windows.sum(dim=1, keepdim=True).to(pooled.dtype)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from anyclip.errors import UserError
 from anyclip.towers import Encoding, Tower
-from anyclip.towers.wrapping import grouped_by_block, read_assets, recorded, write_assets
+from anyclip.towers.wrapping import grouped_by_block, mean_of_windows, read_assets, recorded, write_assets
 from anyclip_audio.front import Front, log_spectrogram
 from anyclip_audio.options import AudioOptions
 from anyclip_audio.processor import AudioProcessor
@@ -106,10 +106,3 @@ class AudioTower(Tower):
         """One JSON file: the architecture and the input that the model declares."""
         saved = {"library": self.library, "architecture": self._architecture, "front": self._declared}
         write_assets(folder, _ASSET, saved)
-
-
-def mean_of_windows(pooled: Tensor, present: Tensor) -> Tensor:
-    """[windows, W] in row order -> [B, W]."""
-    sums = pooled.new_zeros(len(present), pooled.shape[1])
-    rows = present.nonzero()[:, 0]
-    return sums.index_add(0, rows, pooled) / present.sum(dim=1, keepdim=True).to(pooled.dtype)

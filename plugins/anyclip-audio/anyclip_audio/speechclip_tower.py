@@ -15,7 +15,7 @@ from torch import Tensor
 from anyclip.errors import UserError
 from anyclip.specs import TowerPart, TowerRef
 from anyclip.towers import Encoding, Tower, create_inner_tower
-from anyclip_audio.audio_tower import mean_of_windows
+from anyclip.towers.wrapping import mean_of_windows
 from anyclip_audio.quantize import nearest_entries, read_vocabulary
 from anyclip_audio.speech_options import SpeechclipOptions
 from anyclip_audio.speechclip_heads import CascadedHead, ParallelHead

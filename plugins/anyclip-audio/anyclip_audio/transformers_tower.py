@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from anyclip.errors import UserError
 from anyclip.towers import Encoding
-from anyclip.towers.wrapping import grouped_by_block, recorded
-from anyclip_audio.audio_tower import AudioTower, Built, mean_of_windows
+from anyclip.towers.wrapping import grouped_by_block, mean_of_windows, recorded
+from anyclip_audio.audio_tower import AudioTower, Built
 from anyclip_audio.front import log_spectrogram
 from anyclip_audio.speech_options import TransformersAudioOptions
 from anyclip_audio.transformers_build import build_model, change, inline_config, plain, read_config

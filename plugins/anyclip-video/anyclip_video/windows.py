@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from anyclip.towers import wrapping
+
 
 def flat_windows(inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     """Inputs of `VideoProcessor.collate` -> frames [C, T, 3, H, W], mask [C, T], windows bool [B, N] or None.
@@ -18,8 +20,4 @@ def flat_windows(inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
 
 def mean_of_windows(pooled: Tensor, windows: Tensor | None) -> Tensor:
     """[C, W] of the clips -> [B, W]: the mean over each row's windows; unchanged without windows."""
-    if windows is None:
-        return pooled
-    rows = windows.nonzero()[:, 0]
-    sums = pooled.new_zeros(len(windows), pooled.shape[1]).index_add(0, rows, pooled)
-    return sums / windows.sum(dim=1, keepdim=True).to(pooled.dtype)
+    return pooled if windows is None else wrapping.mean_of_windows(pooled, windows)
