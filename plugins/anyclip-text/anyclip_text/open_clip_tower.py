@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from anyclip.errors import UserError
-from anyclip.towers import Encoding, Tower
+from anyclip.towers import Encoding
 from anyclip_text.intercept import given_embeddings, hidden_keys, recorded_outputs, stand_in
 from anyclip_text.open_clip_build import build_text, load_text_weights, text_config, weights_file
 from anyclip_text.options import OpenClipTextOptions
 from anyclip_text.processor import TextProcessor
+from anyclip_text.text_tower import TextTower
 from anyclip_text.tokenizers import ClipBPETokenizer, TextTokenizer, create_tokenizer, saved_tokenizer
 from anyclip_text.transformers_layers import find_layers, group_by_layer
 
@@ -23,34 +23,15 @@ CONFIG_FILE = "open_clip.json"
 HF_FOLDER = "hf_model"
 
 
-class OpenClipText(Tower):
+class OpenClipText(TextTower):
     """open_clip's text encoder in `model`, its tokenizer in `processor`.
 
-    With `output: projected` it gives `encode_text` bit for bit. Inputs: `{"ids": [B, T], "mask": [B, T]}`.
+    With `output: projected` it gives `encode_text` bit for bit.
     """
 
-    processor: TextProcessor
-    model: Any
-
-    def __init__(self, options: OpenClipTextOptions):
-        self._build(options, None, load_weights=True)
-
-    @classmethod
-    def from_options(
-        cls,
-        options: OpenClipTextOptions,
-        *,
-        refs: Mapping[str, Tower] | None = None,
-        assets: Path | None = None,
-        load_weights: bool = True,
-    ) -> OpenClipText:
-        tower = cls.__new__(cls)
-        tower._build(options, assets, load_weights=load_weights)
-        return tower
+    name = "text/open_clip"
 
     def _build(self, options: OpenClipTextOptions, assets: Path | None, *, load_weights: bool) -> None:
-        nn.Module.__init__(self)
-        self.modality = "text"
         if assets is not None and (assets / CONFIG_FILE).is_file():
             self.config = json.loads((assets / CONFIG_FILE).read_text())
             if (assets / HF_FOLDER).is_dir():
@@ -121,23 +102,23 @@ class OpenClipText(Tower):
             return self.model.transformer.get_input_embeddings()
         return self.model.token_embedding
 
-    def forward(
-        self, inputs: Mapping[str, Tensor], *, mask: Tensor | None = None, layers: Sequence[int] = ()
-    ) -> Encoding:
-        """inputs: ids and mask [B, T]; mask [B, T] True = drop the token; layers: blocks whose output is wanted."""
-        return self._run(inputs["ids"], inputs["mask"], mask, layers)
-
     def forward_embeds(self, embeds: Tensor, mask: Tensor, *, context: Encoding | None = None) -> Encoding:
         """Token embeddings [B, T, W] where mask is True, T at most the context length."""
-        if context is not None:
-            raise UserError("text/open_clip has no cross-attention; it takes no context.")
+        self._no_context(context)
         processor = self.processor
         length = processor.context_length if processor.fixed else embeds.shape[1]
         padding = self.token_table()[processor.tokenizer.pad_id]
         ids, mask, embeds = stand_in(embeds, mask, processor.tokenizer, padding, length)
         return self._run(ids, mask, None, (), embeds)
 
-    def _run(self, ids, present, dropped, layers, embeds=None) -> Encoding:
+    def _run(
+        self,
+        ids: Tensor,
+        present: Tensor,
+        dropped: Tensor | None,
+        layers: Sequence[int],
+        embeds: Tensor | None = None,
+    ) -> Encoding:
         kept = present if dropped is None else present & ~dropped
         with ExitStack() as stack:
             if embeds is not None:

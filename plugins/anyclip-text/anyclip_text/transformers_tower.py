@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from anyclip.errors import UserError
-from anyclip.towers import Encoding, Tower
+from anyclip.towers import Encoding
 from anyclip_text.intercept import given_embeddings, stand_in
 from anyclip_text.options import TransformersTextOptions
 from anyclip_text.pooling import pool_tokens
 from anyclip_text.processor import TextProcessor
+from anyclip_text.text_tower import TextTower
 from anyclip_text.tokenizers import TextTokenizer, create_tokenizer, saved_tokenizer
 from anyclip_text.transformers_build import (
     build_text,
@@ -38,34 +39,15 @@ SETTINGS_FILE = "anyclip_text.json"
 CLIP_VOCABULARY = 49408
 
 
-class TransformersText(Tower):
+class TransformersText(TextTower):
     """The encoder in `model` under the library's names, its tokenizer in `processor`.
 
-    Inputs: `{"ids": [B, T], "mask": [B, T]}`. `layers` counts blocks from 0; depth d is `hidden_states[d + 1]`.
+    `layers` counts blocks from 0; depth d is `hidden_states[d + 1]`.
     """
 
-    processor: TextProcessor
-    model: Any
-
-    def __init__(self, options: TransformersTextOptions):
-        self._build(options, None, load_weights=True)
-
-    @classmethod
-    def from_options(
-        cls,
-        options: TransformersTextOptions,
-        *,
-        refs: Mapping[str, Tower] | None = None,
-        assets: Path | None = None,
-        load_weights: bool = True,
-    ) -> TransformersText:
-        tower = cls.__new__(cls)
-        tower._build(options, assets, load_weights=load_weights)
-        return tower
+    name = "text/transformers"
 
     def _build(self, options: TransformersTextOptions, assets: Path | None, *, load_weights: bool) -> None:
-        nn.Module.__init__(self)
-        self.modality = "text"
         if assets is not None and (assets / SETTINGS_FILE).is_file():
             tokenizer, config = saved_tokenizer(assets / "tokenizer"), read_config(str(assets))
             self.settings = json.loads((assets / SETTINGS_FILE).read_text())
@@ -141,22 +123,22 @@ class TransformersText(Tower):
         fixed = self.attend_padding or options.pad == "context"
         return TextProcessor(tokenizer, length, fixed=fixed, truncation=options.truncation, clean=options.clean)
 
-    def forward(
-        self, inputs: Mapping[str, Tensor], *, mask: Tensor | None = None, layers: Sequence[int] = ()
-    ) -> Encoding:
-        """inputs: ids and mask [B, T]; mask [B, T] True = drop the token; layers: blocks whose output is wanted."""
-        return self._run(inputs["ids"], inputs["mask"], mask, layers)
-
     def forward_embeds(self, embeds: Tensor, mask: Tensor, *, context: Encoding | None = None) -> Encoding:
         """Token embeddings [B, T, W] where mask is True; the ids that a model also reads are stand-ins."""
-        if context is not None:
-            raise UserError("text/transformers takes no context: it has no cross-attention.")
+        self._no_context(context)
         tokenizer = self.processor.tokenizer
         length = self.processor.context_length if self.attend_padding else embeds.shape[1]
         ids, mask, embeds = stand_in(embeds, mask, tokenizer, self.token_table()[tokenizer.pad_id], length)
         return self._run(ids, mask, None, (), embeds)
 
-    def _run(self, ids, present, dropped, layers, embeds=None) -> Encoding:
+    def _run(
+        self,
+        ids: Tensor,
+        present: Tensor,
+        dropped: Tensor | None,
+        layers: Sequence[int],
+        embeds: Tensor | None = None,
+    ) -> Encoding:
         kept = present if dropped is None else present & ~dropped
         seen = kept
         if self.attend_padding:
