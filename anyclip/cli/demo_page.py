@@ -18,7 +18,9 @@ STYLE = """
 .found { display: grid; grid-template-columns: repeat(auto-fill, minmax(166px, 1fr)); gap: 12px; margin: 8px 0 26px; }
 .found figure { margin: 0; padding: 12px; border: 1px solid var(--border-color-primary); border-radius: 10px;
   background: var(--background-fill-secondary); display: flex; flex-direction: column; gap: 8px; min-width: 0; }
-.found .shown { min-height: 72px; display: flex; align-items: center; justify-content: center; overflow: hidden; }
+.found .shown { min-height: 72px; display: flex; align-items: center; justify-content: center; flex-wrap: wrap;
+  overflow: hidden; }
+.found .shown * { max-width: 100%; }
 .found .shown img, .found .shown svg, .found .shown video { max-width: 100%; max-height: 150px; height: auto; }
 .found .shown audio { width: 100% !important; }
 .found .shown q { quotes: none; font-size: 1.02rem; line-height: 1.35; text-align: center; }
