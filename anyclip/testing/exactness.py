@@ -105,17 +105,23 @@ def build(loss: str, variant: str, *, tile: int | str = 3) -> Step:
 
 
 def present(pattern: str, world: int) -> dict[str, Tensor]:
-    """[SIZE] bool per stream. some: rows lack streams; none: a process has none; few: one complete row, one absent."""
+    """[SIZE] bool per stream."""
     generator = torch.Generator().manual_seed(7)
-    have = {s: torch.rand(SIZE, generator=generator) < 0.7 for s in STREAMS}
+    return patterned({s: torch.rand(SIZE, generator=generator) < 0.7 for s in STREAMS}, pattern, world, absent="c")
+
+
+def patterned(have: dict[str, Tensor], pattern: str, world: int, *, absent: str) -> dict[str, Tensor]:
+    """Which rows have which streams, [N] bool each. all: every one; some: as drawn, rows lack streams; none: a process
+    has none; few: one row is complete in a and b, and no row has the stream `absent`.
+    """
     if pattern == "all":
-        return {s: torch.ones(SIZE, dtype=torch.bool) for s in STREAMS}
+        return {s: torch.ones_like(mask) for s, mask in have.items()}
     if pattern == "none":
-        start, stop = block(SIZE, 1, max(world, 2))
+        start, stop = block(len(have["a"]), 1, max(world, 2))
         for mask in have.values():
             mask[start:stop] = False
     if pattern == "few":
-        have["c"][:] = False
+        have[absent][:] = False
         have["b"] = ~have["a"]
         have["b"][have["a"].nonzero()[0]] = True
     return have
@@ -195,15 +201,16 @@ def _compare(case: Case, accelerator: str, world: int | None) -> Iterator[Case]:
             if case.variant == "dropout":  # draws depend on the cut: the reference keeps the graph of the same parts
                 want = train_step(module, batch, fabric=fabric, step=number, cached=False), gradients(step)
             else:
-                want = _reference(reference, pattern, world, number)
+                want = alone(reference, make_batch(pattern, 1, world, index=0, of=1), number)
             output = train_step(module, batch, fabric=fabric, step=number)
             after_step(module, output)
             yield replace(case, pattern=pattern, parts=parts, errors=errors((output, gradients(step)), want))
 
 
-def _reference(step: Step, pattern: str, world: int, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
+def alone(step: Step, batch: Batch, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
+    """A step of one process: what several are compared with."""
     with single_process():
-        output = train_step(step, make_batch(pattern, 1, world, index=0, of=1), step=number)
+        output = train_step(step, batch, step=number)
         after_step(step, output)
         return output, gradients(step)
 

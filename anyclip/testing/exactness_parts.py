@@ -18,13 +18,13 @@ from torch import Tensor
 
 from anyclip.config import config_from_dict
 from anyclip.data.batch import Batch, Part
-from anyclip.distributed import block, rank, single_process, world_size
+from anyclip.distributed import block, rank, world_size
 from anyclip.model import build_model
 from anyclip.objectives import Objective, build_objectives
 from anyclip.objectives.class_prompts import ClassPrompts
 from anyclip.registry import get_registry
-from anyclip.step import Step, StepOutput, after_step, train_step
-from anyclip.testing.exactness import TOLERANCE, Case, _fabric, errors, gradients, spawn, table
+from anyclip.step import Step, after_step, train_step
+from anyclip.testing.exactness import TOLERANCE, Case, _fabric, alone, errors, gradients, patterned, spawn, table
 from anyclip.testing.exactness_variants import HEADS, LOSSES, OBJECTIVES, SIMILARITIES
 from anyclip.testing.toy_tokens import ToyTokenProcessor, ToyTokens
 
@@ -134,21 +134,11 @@ def _streams(entry: Mapping[str, Any]) -> list[str]:
 
 
 def present(pattern: str, world: int) -> dict[str, Tensor]:
-    """[SIZE] bool per stream. some: rows lack streams; none: a process has none; few: one complete row, one absent."""
+    """[SIZE] bool per stream, as `exactness.patterned`; in `few` the second view is there where b is."""
     generator = torch.Generator().manual_seed(7)
     have = {s: torch.rand(SIZE, generator=generator) < 0.75 for s in STREAMS}
-    if pattern == "all":
-        return {s: torch.ones(SIZE, dtype=torch.bool) for s in STREAMS}
-    if pattern == "none":
-        start, stop = block(SIZE, 1, max(world, 2))
-        for mask in have.values():
-            mask[start:stop] = False
-    if pattern == "few":
-        have["t"][:] = False
-        have["b"] = ~have["a"]
-        have["b"][have["a"].nonzero()[0]] = True
-        have["a#1"] = have["b"].clone()
-    return have
+    have = patterned(have, pattern, world, absent="t")
+    return {**have, "a#1": have["b"].clone()} if pattern == "few" else have
 
 
 def make_batch(pattern: str, parts: int, world: int, *, index: int, of: int) -> Batch:
@@ -196,7 +186,7 @@ def _compare(subject: Subject, strategy: str, world: int) -> Iterator[Case]:
     module = fabric.setup(step) if fabric is not None else step
     for number, pattern in enumerate(PATTERNS):  # consecutive steps of one wrapped module
         for parts in (1, PARTS) if subject.cacheable else (1,):
-            want = _reference(reference, pattern, world, number)
+            want = alone(reference, make_batch(pattern, 1, world, index=0, of=1), number)
             batch = make_batch(pattern, parts, world, index=rank(), of=world_size())
             output = train_step(module, batch, fabric=fabric, step=number)
             after_step(module, output)
@@ -204,13 +194,6 @@ def _compare(subject: Subject, strategy: str, world: int) -> Iterator[Case]:
             found["state"] = _state_difference(step, reference)
             case = Case(strategy, subject.label, subject.kind, pattern, parts, world_size())
             yield replace(case, errors=tuple(found.items()))
-
-
-def _reference(step: Step, pattern: str, world: int, number: int) -> tuple[StepOutput, dict[str, Tensor | None]]:
-    with single_process():
-        output = train_step(step, make_batch(pattern, 1, world, index=0, of=1), step=number)
-        after_step(step, output)
-        return output, gradients(step)
 
 
 def _state_difference(step: Step, reference: Step) -> float:
