@@ -78,7 +78,7 @@ class SyntheticStream:
     """How one stream of the synthetic reader is made."""
 
     missing: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Share of rows that lack this stream."""
+    """Share of rows that lack this stream; 1: the dataset does not have it."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the modality's renderer."""
 

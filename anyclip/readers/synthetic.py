@@ -80,8 +80,11 @@ class SyntheticReader(Reader):
         return list(self.draw.factors)
 
     def find(self, column: str, *, modality: str | None = None) -> str | None:
-        """Any name for a stream that is rendered, else a factor."""
-        return column if modality is not None else super().find(column)
+        """Any name for a stream that is rendered, unless all its values are missing; else a factor."""
+        if modality is None:
+            return super().find(column)
+        stream = self.options.streams.get(column)
+        return None if stream is not None and stream.missing == 1 else column
 
     def sample_id(self, row: int) -> str:
         return f"synthetic-{self.options.split}-{self.options.seed}/{row}"

@@ -157,6 +157,16 @@ def test_negatives_come_from_the_datasets_that_bring_the_pair(mixing, found):
     assert [(n.pair, n.per_row, n.share) for n in count_negatives(loaded, objectives, data)] == found
 
 
+def test_plan_counts_the_datasets_that_have_the_streams(anyclip, config):
+    source = "{name: synthetic, weight: %s, options: {size: 8, streams: {%s: {missing: %s}}}}"
+    data = f"data.train=[{source % (3, 'b', 1.0)}, {source % (1, 'c', 0.5)}]"
+    three = ["model.towers.c=toy/mlp", "objectives=[{pair: [a, b]}, {pair: [a, c]}]", "data.batch_size=4"]
+    done = anyclip("plan", config, data, *three)
+    assert done.code == 0, done.err
+    shares = {line[:5]: line.split()[-1] for line in done.out.splitlines() if line.startswith("a - ")}
+    assert shares == {"a - b": "25%", "a - c": "100%"}
+
+
 def test_plan_refuses_what_cannot_be_trained(anyclip, config, tmp_path):
     done = anyclip("plan", config, "data.batch_size=64")
     assert done.code == 2

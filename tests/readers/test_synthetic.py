@@ -111,6 +111,12 @@ def test_missing_values_and_renderer_options_are_per_stream():
     assert all(made.value(i, "b", modality="toy").shape == (16,) for i in range(20))
 
 
+def test_a_stream_without_any_value_is_no_column():
+    made = reader(streams={"a": SyntheticStream(missing=1.0), "b": SyntheticStream(missing=0.9)})
+    assert [made.find(name, modality="toy") for name in "abc"] == [None, "b", "c"]
+    assert made.find("colour") == "colour"
+
+
 def test_factors_are_columns():
     made = reader()
     assert made.columns() == list(DEFAULT_FACTORS)
