@@ -1,38 +1,15 @@
-"""Shared by the tests of the audio plugin. Nothing here reaches a hub."""
+"""Shared by the tests of the audio plugin."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 BROKEN = SHARED / "data" / "broken"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def broken() -> Path:
-    """The shared folder of odd and broken inputs."""
-    if not BROKEN.is_dir():
-        pytest.skip(f"the shared test data is not there: {BROKEN}")
-    return BROKEN
 
 
 def expected_sounds() -> list[dict]:

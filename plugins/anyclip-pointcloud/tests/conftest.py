@@ -1,4 +1,4 @@
-"""Shared by the tests of the point-cloud plugin. Nothing here reaches a hub."""
+"""Shared by the tests of the point-cloud plugin."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 if os.environ.get("ANYCLIP_WITHOUT_OPEN3D"):  # every test passes without it, too
     sys.modules["open3d"] = None  # type: ignore[assignment]
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 BROKEN = SHARED / "data" / "broken"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -38,14 +26,6 @@ def without_open3d(monkeypatch):
     meshes.open3d_problem.cache_clear()
     yield
     meshes.open3d_problem.cache_clear()
-
-
-@pytest.fixture
-def broken() -> Path:
-    """The shared folder of odd and broken inputs."""
-    if not BROKEN.is_dir():
-        pytest.skip(f"the shared test data is not there: {BROKEN}")
-    return BROKEN
 
 
 def expected_points() -> list[dict]:

@@ -1,38 +1,22 @@
-"""Shared by the tests of the video plugin. Nothing here reaches a hub."""
+"""Shared by the tests of the video plugin."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 BROKEN = SHARED / "data" / "broken"
 REAL = SHARED / "data" / "video_real"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
-def broken() -> Path:
+def broken(broken: Path) -> Path:
     """The shared folder of odd and broken videos."""
-    if not BROKEN.is_dir():
-        pytest.skip(f"the shared test data is not there: {BROKEN}")
-    return BROKEN / "video"
+    return broken / "video"
 
 
 @pytest.fixture
