@@ -34,7 +34,8 @@ class Clusters(DataSampler):
         self._check()
         self.items = self.sizes[0] // options.group
         self.per_batch = self.batch_size // options.take
-        self._epochs: dict[int, torch.Tensor] = {}  # pass -> embeddings of items that it compares; zero: not known
+        # pass -> embeddings of items that it compares (zero: not known), or None: nothing was known when it was asked
+        self._epochs: dict[int, torch.Tensor | None] = {}
         self._known: torch.Tensor | None = None  # the newest embedding of each item
         self._seen: dict[int, tuple[np.ndarray, torch.Tensor]] = {}  # step -> (items, their sums with a count behind)
         self._observed = -1
@@ -80,7 +81,8 @@ class Clusters(DataSampler):
         wanted = self.per_batch - 1
         pool = min(math.ceil(self.options.pool * self.per_batch), self.items) - 1
         nearest = torch.topk(scores, max(pool, wanted)).indices
-        nearest = nearest[torch.isfinite(scores[nearest])].numpy()
+        # in the order of their numbers: what differs in its last bits on another number of processes ranks otherwise
+        nearest = np.sort(nearest[torch.isfinite(scores[nearest])].numpy())
         rng = keyed_generator("cluster", self.seed, step)
         others = rng.permutation(nearest)[:wanted]
         if len(others) < wanted:  # too few are known
@@ -101,10 +103,9 @@ class Clusters(DataSampler):
             return None
         if epoch not in self._epochs:
             self._absorb(epoch * int(self.steps_per_epoch) - self.options.lag)
-            if self._known is None:
-                return None
-            self._epochs[epoch] = self._known.clone()
-            for old in [e for e in self._epochs if e < epoch - 1]:
+            self._epochs[epoch] = None if self._known is None else self._known.clone()
+            trained = (self._observed + 1) // int(self.steps_per_epoch)  # passes before it are over
+            for old in [e for e in self._epochs if e < trained]:
                 del self._epochs[old]
         return self._epochs[epoch]
 
@@ -139,7 +140,7 @@ class Clusters(DataSampler):
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"observed": self._observed}
-        state |= {f"epoch.{epoch}": known for epoch, known in self._epochs.items()}
+        state |= {f"epoch.{epoch}": known for epoch, known in self._epochs.items()}  # None stays
         for step, (items, sums) in self._seen.items():
             state |= {f"items.{step}": torch.from_numpy(items), f"sums.{step}": sums}
         return state if self._known is None else {**state, "known": self._known}

@@ -70,17 +70,19 @@ def test_other_rows_of_an_item_come_in_the_next_pass():
     assert sorted([*one, *two]) == list(range(ITEMS * GROUP))
 
 
-def test_batches_do_not_depend_on_how_far_ahead_they_are_asked():
-    """A loader that is two steps ahead sees what one without workers sees."""
-    plain, ahead = made(), made(ahead=2)
-    wanted = trained(plain, 35)
-    found = [ahead.batch(0), ahead.batch(1)]
-    for step in range(33):
-        found.append(ahead.batch(step + 2))
+@pytest.mark.parametrize("ahead", [2, 25])
+def test_batches_do_not_depend_on_how_far_ahead_they_are_asked(ahead):
+    """A loader that is some steps, or some passes, ahead sees what one without workers sees."""
+    plain, early = made(lag=ahead), made(lag=ahead, ahead=ahead)
+    wanted = trained(plain, 60 + ahead)
+    found = [early.batch(step) for step in range(ahead)]
+    for step in range(60):
+        found.append(early.batch(step + ahead))
         items = wanted[step][:, 2] // GROUP
         places, vectors = np.arange(len(items)), vectors_of(items, np.random.default_rng(step))
-        ahead.observe(step, {"x": (places, vectors), "y": (places[::2], vectors[::2])})
+        early.observe(step, {"x": (places, vectors), "y": (places[::2], vectors[::2])})
     assert all((a == b).all() for a, b in zip(wanted, found))
+    assert len(early.state_dict()) < 4 * ahead + 10  # what is over is forgotten
 
 
 @pytest.mark.parametrize("stop", [1, 9, 10, 19, 20, 27])

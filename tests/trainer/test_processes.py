@@ -54,6 +54,16 @@ def test_two_processes_from_one_command_equal_one(cli, toy, tmp_path, strategy):
     compare(one, tmp_path / "two")
 
 
+def test_a_sampler_that_learns_sees_the_same_on_two_processes(cli, toy, tmp_path):
+    """Clusters come from the embeddings of all processes, so that each asks for the same rows."""
+    learns = {"data.train.0.options.size": 36, "data.sampler": {"name": "clusters", "options": {"lag": 3}}}
+    one = train(toy(**SAME, **learns, **{"train.out": str(tmp_path / "one")}), quiet=True)
+    two = {"train.out": str(tmp_path / "two"), "train.devices": 2, "train.strategy": "ddp", "data.workers": 1}
+    code, _, err = cli(**SAME, **learns, **two).finish()
+    assert code == 0, err
+    compare(one, tmp_path / "two")
+
+
 @pytest.mark.slow
 def test_a_sharded_run_resumes_another_number_of_processes(cli, toy, tmp_path):
     more = {"train.checkpoint_every": 4, "train.keep": 5}

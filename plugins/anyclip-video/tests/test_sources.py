@@ -230,3 +230,15 @@ def test_500_opens_keep_no_memory(tmp_path, backend):
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 30
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_few_frames_are_held_at_a_time(long_video, monkeypatch, backend):
+    """Decoded pixels come in parts of at most CHUNK_BYTES, and one part does not change the frames of the next."""
+    monkeypatch.setattr("anyclip_video.source.CHUNK_BYTES", 3 * 48 * 64 * 3)
+    asked = [3, 9, 100, 101, 102, 230, 499]
+    source, _, _ = open_video(long_video, backend)
+    with source:
+        source.size = source.size or (48, 64)
+        assert [len(part) for part in source.chunks(asked)] == [3, 3, 1]
+        assert [number_of(frame) for frame in source.read(asked)] == asked
