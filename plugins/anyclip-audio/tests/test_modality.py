@@ -144,4 +144,6 @@ def test_the_readme_example_runs(capsys):
 
 def test_the_decoders_are_shown():
     shown = subprocess.run([sys.executable, "-m", "anyclip", "plugins", "modalities"], capture_output=True, text=True)
-    assert re.search(r"audio .*\(decoded by soundfile, torchcodec(: not installed)?, av(: not installed)?, librosa", shown.stdout)
+    assert re.search(
+        r"audio .*\(decoded by soundfile, torchcodec(: not installed)?, av(: not installed)?, librosa", shown.stdout
+    )
