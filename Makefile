@@ -27,17 +27,19 @@ $(VENV)/.installed: $(MANIFESTS)
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export,lora,docs]"
+	$(BIN)/python -m pip install -q -e ".[test,bench,search,huggingface,tensorboard,demo,export,lora,docs]" \
+		$(foreach p,$(PLUGINS),-e "$(p)[test]")
 	touch $@
 
-# open3d and laspy, with the libraries of the system that open3d loads. Tests pass without them, so that nothing here fails
-OPEN3D_LIBS := libusb-1.0-0 libgl1 libx11-6 libgomp1
-$(VENV)/.open3d: $(VENV)/.installed
-	-$(BIN)/python -m pip install -q -e "plugins/anyclip-pointcloud[open3d,las]"
-	-$(BIN)/python -c "import open3d" 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(OPEN3D_LIBS); }
-	@$(BIN)/python -c "import open3d" 2>/dev/null \
-		|| echo "open3d does not load, its tests are skipped; it needs: apt-get install -y $(OPEN3D_LIBS)"
+# Decoders, open3d and laspy, and programs and libraries of the system: FFmpeg for torchcodec, a browser for the demo page,
+# what open3d loads. Tests that need one of them are skipped without it, so that nothing here fails.
+DEBIAN := ffmpeg chromium libusb-1.0-0 libgl1 libx11-6 libgomp1
+$(VENV)/.optional: $(VENV)/.test-installed
+	-$(BIN)/python -m pip install -q -e "plugins/anyclip-pointcloud[open3d,las]" -e "plugins/anyclip-audio[torchcodec]"
+	-{ command -v ffmpeg && command -v chromium && $(BIN)/python -c "import open3d"; } >/dev/null 2>&1 \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN) >/dev/null; } \
+		|| echo "some tests are skipped; they need: apt-get install -y $(DEBIAN)"
 	touch $@
 
 install: $(VENV)/.installed
@@ -49,7 +51,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/anyclip eval $(QUICK_OUT)
 	@echo "The report: $(QUICK_OUT)/report.html"
 
-test: $(VENV)/.test-installed $(VENV)/.open3d
+test: $(VENV)/.test-installed $(VENV)/.optional
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.test-installed
