@@ -93,7 +93,7 @@ def test_the_key_follows_the_settings_and_pickles_keep_it():
         for options in ({}, {"frames": 4}, {"fps": 1.0}, {"sampling": "head"}, {"by": "time"}, {"image_size": 16})
     }
     assert len(keys) == 6
-    made = processor(backend="pyav")
+    made = processor(backend="decord")
     assert pickle.loads(pickle.dumps(made)).key() == made.key()
 
 
