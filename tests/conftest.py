@@ -44,7 +44,7 @@ def picture_table():
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "audio", "points", "video", "text", "split", "speech_fr", "effect"])
+            writer.writerow(["image", "audio", "points", "video", "text", "split", "speech_fr", "effect", "text_fr"])
             for i in range(train + test):
                 name = list(colours)[i % 3]
                 pixels = np.clip(np.array(colours[name]) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
@@ -56,7 +56,7 @@ def picture_table():
                 np.save(folder / "points" / f"{i}.npy", np.concatenate([box, colour], axis=1).astype(np.float32))
                 text, split = f"a {name} square, number {i}", "train" if i < train else "test"
                 files = [f"photos/{i}.jpg", f"sounds/{i}.wav", f"points/{i}.npy", f"clips/{name}"]
-                writer.writerow([*files, text, split, files[1], "" if i % 3 else files[1]])
+                writer.writerow([*files, text, split, files[1], "" if i % 3 else files[1], name])
         return table
 
     return make
